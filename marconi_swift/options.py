@@ -1,0 +1,344 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Every option of this driver, and the frozen settings read from them.
+
+The data driver and the control driver have the same options, in a group
+each. A setting is taken from the query string of the group's ``uri`` if it
+is there, from the group's options otherwise, so that a pool's record alone
+can say everything about it.
+
+Zaqar's per-pool overrides are made on the one configuration object of the
+process and are never taken back (``zaqar.storage.utils.dynamic_conf``), so
+a setting is right only while the driver is being constructed: all of them
+are read then, and never again.
+"""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+import dataclasses
+from typing import Any
+from urllib import parse
+
+from keystoneauth1 import exceptions as ksa_errors
+from keystoneauth1 import loading
+from keystoneauth1 import plugin
+from oslo_config import cfg
+
+#: Name of the entry points, and scheme of the URI of a pool.
+SCHEME = 'marconi-swift'
+
+DATA_GROUP = f'drivers:message_store:{SCHEME}'
+CONTROL_GROUP = f'drivers:management_store:{SCHEME}'
+
+#: Longest container prefix: what Swift's 256 bytes leave after the longest
+#: project and queue (see :mod:`marconi_swift.names`).
+PREFIX_MAX = 32
+
+_DEFAULT_URI = f'{SCHEME}://'
+
+#: Seconds for one request, unless ``timeout`` says otherwise: keystoneauth1
+#: alone would wait for ever.
+_DEFAULT_TIMEOUT = 20.0
+
+# What a message store and a management store both need.
+_OPTIONS = [
+    cfg.StrOpt(
+        'uri',
+        default=_DEFAULT_URI,
+        secret=True,
+        help=f'Where the store is: {SCHEME}://[user[:password]@]'
+             '[host[:port][/path]][?option=value&...]. The host and path '
+             'give auth_url (as https; write auth_url=http://... in the '
+             'query otherwise), and the query string can carry every option '
+             'of this group, percent-encoded; what it says comes first. A '
+             'pool is registered with such a URI, which Zaqar shows to '
+             'administrators: auth_section=NAME in it keeps credentials in '
+             'this file, in section [NAME].'),
+    cfg.StrOpt(
+        'container_prefix',
+        default='marconi',
+        max_length=PREFIX_MAX,
+        regex=r'^[A-Za-z0-9_.-]+$',
+        help='First part of the name of every container. Two deployments '
+             'that share one Swift account need different prefixes. '
+             'Changing it hides everything that was stored before.'),
+    cfg.StrOpt(
+        'storage_policy',
+        help='Swift storage policy of the containers that are made from '
+             'now on; existing containers keep theirs. Unset means the '
+             "cluster's default policy."),
+    cfg.IntOpt(
+        'fan_out',
+        default=32,
+        min=1,
+        max=1000,
+        help='How many Swift requests one process sends at a time on '
+             'behalf of operations that need several (posting or reading a '
+             'page of messages, claiming). Each costs a thread and a '
+             'connection that is kept alive.'),
+    cfg.IntOpt(
+        'retries',
+        default=4,
+        min=0,
+        help='How often a request is sent again after Swift did not '
+             'answer, or answered 429, 498 or 5xx.'),
+    cfg.FloatOpt(
+        'retry_time_limit',
+        default=30.0,
+        min=0.0,
+        help='Seconds from the first try of a request after which it is '
+             'not sent again, whatever retries says.'),
+    cfg.FloatOpt(
+        'claim_attempt_limit',
+        default=10.0,
+        min=1.0,
+        help='Seconds within which a claim must have been won and recorded; '
+             'one that took longer is given up. A message that nobody won, '
+             'or whose claimer died before it answered, can be claimed '
+             'again after twice this time and clock_skew. Must be the same '
+             'in all processes that serve a queue.'),
+    cfg.FloatOpt(
+        'clock_skew',
+        default=2.0,
+        min=0.0,
+        help='Seconds by which the clocks of the processes that serve a '
+             'queue may differ. A claim that has expired frees its messages '
+             'this much later, so that it is over by all clocks. Must be '
+             'the same in all processes that serve a queue.'),
+]
+
+# Options of keystoneauth1's adapter that choose the endpoint. Its retry and
+# version options would change nothing here.
+_ADAPTER_OPTIONS = frozenset(
+    ['service_type', 'service_name', 'valid_interfaces', 'region_name',
+     'endpoint_override'])
+
+_SESSION_OPTIONS = frozenset(
+    ['cafile', 'certfile', 'keyfile', 'insecure', 'timeout'])
+
+# Authentication plugins whose options are shown in the sample file.
+_SHOWN_PLUGINS = ('password', 'v3applicationcredential', 'v1password')
+
+
+class InvalidConfiguration(Exception):
+    """What is configured can not work; the message says what to change."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Everything that was configured, read once."""
+
+    container_prefix: str
+    storage_policy: str | None
+    fan_out: int
+    retries: int
+    retry_time_limit: float
+    claim_attempt_limit: float
+    clock_skew: float
+    #: Seconds to wait for a connection, and for each part of an answer.
+    timeout: float
+    #: What requests calls ``verify``: True, False or a CA bundle's path.
+    verify: bool | str
+    #: What requests calls ``cert``.
+    certificate: str | tuple[str, str] | None
+    #: How the endpoint is found: arguments of keystoneauth1's get_endpoint.
+    endpoint_filter: Mapping[str, Any]
+    endpoint_override: str | None
+    #: Makes a new authentication plugin; does no I/O.
+    make_auth: Callable[[], plugin.BaseAuthPlugin] = dataclasses.field(
+        repr=False)
+
+
+def _connection_options(group: str) -> list[cfg.Opt]:
+    """keystoneauth1's options for a session and an endpoint."""
+    session = [opt for opt in loading.get_session_conf_options()
+               if opt.dest in _SESSION_OPTIONS]
+    for opt in session:
+        if opt.dest == 'timeout':
+            opt.default = _DEFAULT_TIMEOUT
+    adapter = [
+        opt for opt in loading.get_adapter_conf_options(
+            include_deprecated=False,
+            deprecated_opts={
+                'valid-interfaces': [cfg.DeprecatedOpt('interface', group)]})
+        if opt.dest in _ADAPTER_OPTIONS]
+    for opt in adapter:
+        if opt.dest == 'service_type':
+            opt.default = 'object-store'
+    return [*session, *adapter]
+
+
+def driver_options(group: str) -> list[tuple[str, list[cfg.Opt]]]:
+    """What a driver registers: all but the authentication plugin's own.
+
+    :returns: in the form of Zaqar's ``_DRIVER_OPTIONS``.
+    """
+    return [(group, [*_OPTIONS, *_connection_options(group),
+                     *loading.get_auth_common_conf_options()])]
+
+
+def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    """All options, for oslo.config's sample generator and Sphinx."""
+    listed = []
+    for group in (DATA_GROUP, CONTROL_GROUP):
+        [(_, options)] = driver_options(group)
+        known = {opt.dest for opt in options}
+        for name in _SHOWN_PLUGINS:
+            for opt in loading.get_auth_plugin_conf_options(name):
+                if opt.dest not in known:
+                    known.add(opt.dest)
+                    options.append(opt)
+        listed.append((group, options))
+    return listed
+
+
+def read(conf: cfg.ConfigOpts, group: str) -> Settings:
+    """Read the settings of one driver; no I/O.
+
+    :param group: :data:`DATA_GROUP` or :data:`CONTROL_GROUP`, with the
+        options of :func:`driver_options` registered.
+    :raises InvalidConfiguration: naming the option at fault.
+    """
+    given = _parse_uri(conf[group].uri, group)
+    known: set[str] = set()
+
+    def get(name: str) -> Any:
+        known.add(name)
+        if name in given:
+            return _convert(conf, group, name, given[name])
+        return conf[group][name]
+
+    interfaces = 'interface' if 'interface' in given else 'valid_interfaces'
+    if interfaces == 'interface':
+        given['valid_interfaces'] = given.pop('interface')
+    certificate, key = get('certfile'), get('keyfile')
+    settings = Settings(
+        container_prefix=get('container_prefix'),
+        storage_policy=get('storage_policy'),
+        fan_out=get('fan_out'),
+        retries=get('retries'),
+        retry_time_limit=get('retry_time_limit'),
+        claim_attempt_limit=get('claim_attempt_limit'),
+        clock_skew=get('clock_skew'),
+        timeout=get('timeout') or _DEFAULT_TIMEOUT,
+        verify=False if get('insecure') else get('cafile') or True,
+        certificate=(certificate, key) if certificate and key
+        else certificate,
+        endpoint_filter={
+            'service_type': get('service_type'),
+            'service_name': get('service_name'),
+            'interface': get('valid_interfaces'),
+            'region_name': get('region_name')},
+        endpoint_override=get('endpoint_override'),
+        make_auth=_auth_maker(conf, group, given, known))
+    unknown = given.keys() - known - {'uri'}
+    if unknown:
+        raise InvalidConfiguration(
+            f'The uri in [{group}] sets {", ".join(sorted(unknown))}, which '
+            'no option of this driver or of its auth_type is called.')
+    return settings
+
+
+def _parse_uri(uri: str, group: str) -> dict[str, str]:
+    """The options that a URI sets, by name, percent-decoded."""
+    try:
+        parts = parse.urlsplit(uri)
+        query = parse.parse_qsl(parts.query, keep_blank_values=True,
+                                strict_parsing=bool(parts.query))
+        port = parts.port
+    except ValueError as exc:
+        raise InvalidConfiguration(
+            f'The uri in [{group}] can not be read: {exc}.') from None
+    if parts.scheme != SCHEME:
+        raise InvalidConfiguration(
+            f'The uri in [{group}] must start with {SCHEME}://, '
+            f'not with {parts.scheme or "nothing"}.')
+    given = {name.replace('-', '_'): value for name, value in query}
+    if parts.hostname:
+        host = parts.hostname
+        if ':' in host:
+            host = f'[{host}]'
+        if port is not None:
+            host = f'{host}:{port}'
+        given.setdefault('auth_url', f'https://{host}{parts.path}')
+    for name, value in (('username', parts.username),
+                        ('password', parts.password)):
+        if value is not None:
+            given.setdefault(name, parse.unquote(value))
+    return given
+
+
+def _convert(conf: cfg.ConfigOpts, group: str, name: str, value: str) -> Any:
+    """Give a value from the URI the type that its option has."""
+    [opt] = [opt for _, options in driver_options(group) for opt in options
+             if opt.dest == name]
+    try:
+        return opt.type(value)
+    except ValueError as exc:
+        raise InvalidConfiguration(
+            f'The uri in [{group}] sets {name} to a value that it can not '
+            f'have: {exc}.') from None
+
+
+def _auth_maker(
+    conf: cfg.ConfigOpts,
+    group: str,
+    given: Mapping[str, str],
+    known: set[str],
+) -> Callable[[], plugin.BaseAuthPlugin]:
+    """Read what keystoneauth1's plugin needs; adds its options to known."""
+    known |= {'auth_section', 'auth_type'}
+    section = given.get('auth_section') or conf[group].auth_section or group
+    _register(conf, loading.get_auth_common_conf_options(), section)
+    auth_type = given.get('auth_type') or conf[section].auth_type
+    if not auth_type:
+        raise InvalidConfiguration(
+            f'No auth_type is set in [{section}]: name an authentication '
+            'plugin of keystoneauth1, such as password, '
+            "v3applicationcredential, or v1password for Swift's tempauth.")
+    try:
+        loader: Any = loading.get_plugin_loader(auth_type)
+    except ksa_errors.NoMatchingPlugin:
+        raise InvalidConfiguration(
+            f'The auth_type {auth_type!r} in [{section}] is no '
+            'authentication plugin of keystoneauth1 on this machine.'
+        ) from None
+    options = loading.get_auth_plugin_conf_options(loader)
+    _register(conf, options, section)
+    known.update(opt.dest for opt in options)
+    values = {opt.dest: given.get(opt.dest, conf[section][opt.dest])
+              for opt in options}
+
+    def make() -> plugin.BaseAuthPlugin:
+        auth: plugin.BaseAuthPlugin = loader.load_from_options_getter(
+            lambda opt: values[opt.dest])
+        return auth
+
+    try:
+        make()
+    except ksa_errors.MissingRequiredOptions as exc:
+        raise InvalidConfiguration(
+            f'The auth_type {auth_type} in [{section}] needs more: {exc}'
+        ) from None
+    return make
+
+
+def _register(
+    conf: cfg.ConfigOpts, options: list[cfg.Opt], group: str,
+) -> None:
+    """Register options, leaving alone what a pool's record registered."""
+    for opt in options:
+        try:
+            conf.register_opt(opt, group=group)
+        except cfg.DuplicateOptError:
+            continue

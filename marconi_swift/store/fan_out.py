@@ -1,0 +1,90 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Several requests at a time: the one place of this driver with threads."""
+
+import collections
+from collections.abc import Callable
+from collections.abc import Iterable
+from concurrent import futures
+import functools
+from typing import TypeVar
+
+from marconi_swift.store import per_process
+
+_T = TypeVar('_T')
+_R = TypeVar('_R')
+
+
+@functools.cache
+def _threads(
+    width: int,
+) -> per_process.PerProcess[futures.ThreadPoolExecutor]:
+    """The threads of this process, shared by all drivers of that width."""
+    return per_process.PerProcess(
+        lambda: futures.ThreadPoolExecutor(
+            width, thread_name_prefix='marconi-swift'))
+
+
+class FanOut:
+    """Calls a function for many items, ``width`` at a time in a process.
+
+    The calling thread works too, so that a busy or exhausted pool slows a
+    caller down and never stops it.
+    """
+
+    def __init__(self, width: int) -> None:
+        self._width = width
+
+    def each(
+        self, function: Callable[[_T], _R], items: Iterable[_T],
+    ) -> list[_R]:
+        """Call the function for each item and return results in order.
+
+        All calls have ended on return, also when some of them raised.
+
+        :raises Exception: what the first of the items that failed raised.
+        """
+        outcomes = self.outcomes(function, items)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return outcomes  # type: ignore[return-value]
+
+    def outcomes(
+        self, function: Callable[[_T], _R], items: Iterable[_T],
+    ) -> list[_R | Exception]:
+        """As :meth:`each`, with the exception in the place of a result."""
+        todo = collections.deque(enumerate(items))
+        outcomes: list[_R | Exception] = [LookupError()] * len(todo)
+
+        def work() -> None:
+            while True:
+                try:
+                    index, item = todo.popleft()
+                except IndexError:
+                    return
+                try:
+                    outcomes[index] = function(item)
+                except Exception as exc:
+                    # Handed to the caller, in the place of the result.
+                    outcomes[index] = exc
+
+        helpers = [
+            _threads(self._width).get().submit(work)
+            for _ in range(min(len(todo), self._width) - 1)]
+        work()
+        for helper in helpers:
+            # One that never got a thread has nothing left to do.
+            if not helper.cancel():
+                helper.result()
+        return outcomes

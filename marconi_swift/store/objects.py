@@ -1,0 +1,435 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The primitives: what this driver does to objects and containers.
+
+Refusals are outcomes, returned. Failures are raised, all of them
+:class:`marconi_swift.store.errors.SwiftError`. Each primitive says what a
+lost answer means for it, since each is sent again after one.
+"""
+
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+import dataclasses
+import enum
+import json
+import math
+from typing import Any
+from typing import NamedTuple
+from typing import TypeVar
+from urllib import parse
+
+import tenacity
+
+from marconi_swift.store import errors
+from marconi_swift.store import fan_out
+from marconi_swift.store import per_process
+from marconi_swift.store import retry
+from marconi_swift.store import transport
+
+_T = TypeVar('_T')
+_R = TypeVar('_R')
+
+#: Most rows that Swift returns for one listing (its container_listing_limit).
+PAGE = 10000
+
+#: Names in one bulk delete. Swift deletes them two at a time within one
+#: request, so several middling requests beat one of the allowed 10,000.
+_BULK = 1000
+
+#: Fewer names than this are deleted one by one, side by side: faster than
+#: a bulk request, which works through them two at a time.
+_BULK_FROM = 100
+
+#: Latest X-Delete-At that Swift takes.
+_LATEST = 9999999999
+
+#: Seconds for which a proxy may not see a container that was just made:
+#: a tenth of its recheck_container_existence, 60 by default, and some more.
+_CONTAINER_UNSEEN = 10
+
+_META = 'x-object-meta-'
+_OWNER = 'owner'
+
+
+class Outcome(enum.Enum):
+    """What became of a request that Swift understood."""
+
+    DONE = 'done'
+    #: A conditional PUT found an object of that name.
+    EXISTS = 'exists'
+    #: Something newer is stored; the request changed nothing.
+    STALE = 'stale'
+    #: There is no such object, or no such container for it.
+    MISSING = 'missing'
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredObject:
+    """An object as Swift returned it."""
+
+    name: str
+    content_type: str
+    #: User metadata, names in lower case and without their prefix.
+    metadata: Mapping[str, str]
+    #: Empty after a HEAD.
+    body: bytes
+
+    @property
+    def owner(self) -> str | None:
+        """Who created it, as :meth:`ObjectStore.create` was told."""
+        return self.metadata.get(_OWNER)
+
+
+class Row(NamedTuple):
+    """An object in a listing: a hint, since listings may be stale."""
+
+    name: str
+    content_type: str
+
+
+class ObjectStore:
+    """One Swift account."""
+
+    def __init__(
+        self, sender: transport.Transport, policy: retry.Policy,
+        fan: fan_out.FanOut,
+    ) -> None:
+        self._sender = sender
+        self._policy = policy
+        self._fan = fan
+        self._bulk_limit = per_process.PerProcess[list[int]](list)
+
+    # Objects
+
+    def create(
+        self, container: str, name: str, *, content_type: str,
+        body: bytes = b'', delete_at: float | None = None,
+        delete_after: int | None = None, owner: str | None = None,
+    ) -> Outcome:
+        """PUT an object unless there is one: DONE, EXISTS, STALE or MISSING.
+
+        Swift looks before it writes, and not in one step: of creators at
+        the same moment more than one can be told DONE, and the object is
+        the last one's (``swift/obj/server.py``, PUT).
+
+        After a lost answer, the object that is found may be our own first
+        try. With an ``owner`` that is read back and counts as DONE; without
+        one EXISTS is returned, which says as much to the only writer of a
+        name.
+
+        :param delete_at: seconds since the epoch by this machine's clock.
+        :param delete_after: seconds from now by Swift's clock.
+        """
+        headers = {'Content-Type': content_type, 'If-None-Match': '*',
+                   **_expiry(delete_at)}
+        if delete_after is not None:
+            headers['X-Delete-After'] = str(delete_after)
+        if owner is not None:
+            headers[_META + _OWNER] = owner
+        answer = self._ask('PUT', container, name, headers=headers, body=body)
+        outcome = _outcome(answer.response, 'PUT', name, {
+            201: Outcome.DONE, 202: Outcome.STALE, 404: Outcome.MISSING,
+            412: Outcome.EXISTS})
+        if (outcome is Outcome.EXISTS and answer.repeated
+                and owner is not None):
+            found = self.head(container, name)
+            if found is not None and found.owner == owner:
+                return Outcome.DONE
+        return outcome
+
+    def replace(
+        self, container: str, name: str, *, content_type: str,
+        body: bytes = b'', delete_at: float | None = None,
+    ) -> Outcome:
+        """PUT an object whatever is there: DONE, STALE or MISSING.
+
+        The last writer wins. Sent again after a lost answer, which may undo
+        what somebody else wrote in between.
+        """
+        answer = self._ask(
+            'PUT', container, name, body=body,
+            headers={'Content-Type': content_type, **_expiry(delete_at)})
+        return _outcome(answer.response, 'PUT', name, {
+            201: Outcome.DONE, 202: Outcome.STALE, 404: Outcome.MISSING})
+
+    def annotate(
+        self, container: str, name: str, *, content_type: str,
+        delete_at: float | None = None,
+    ) -> Outcome:
+        """POST an object's Content-Type and expiry: DONE, STALE or MISSING.
+
+        All other user metadata goes, and so does an expiry that is not
+        given (``swift/obj/server.py``, POST). The last writer wins. Sent
+        again after a lost answer.
+        """
+        answer = self._ask(
+            'POST', container, name,
+            headers={'Content-Type': content_type, **_expiry(delete_at)})
+        return _outcome(answer.response, 'POST', name, {
+            202: Outcome.DONE, 404: Outcome.MISSING, 409: Outcome.STALE})
+
+    def read(
+        self, container: str, name: str, *, newest: bool = False,
+    ) -> StoredObject | None:
+        """GET an object, or None if there is none or it has expired.
+
+        :param newest: ask every replica for the newest version; without it
+            one that missed a write may answer.
+        """
+        return self._get('GET', container, name, newest)
+
+    def head(self, container: str, name: str) -> StoredObject | None:
+        """HEAD the newest version of an object; None as for :meth:`read`."""
+        return self._get('HEAD', container, name, newest=True)
+
+    def delete(
+        self, container: str, name: str, *,
+        only_if_delete_at: int | None = None,
+    ) -> Outcome:
+        """DELETE an object: DONE, STALE or MISSING.
+
+        Missing after a lost answer counts as DONE.
+
+        :param only_if_delete_at: leave alone an object with another expiry,
+            which is STALE (``swift/obj/server.py``, X-If-Delete-At).
+        """
+        headers = ({} if only_if_delete_at is None
+                   else {'X-If-Delete-At': str(only_if_delete_at)})
+        answer = self._ask('DELETE', container, name, headers=headers)
+        outcome = _outcome(answer.response, 'DELETE', name, {
+            204: Outcome.DONE, 404: Outcome.MISSING, 409: Outcome.STALE,
+            412: Outcome.STALE})
+        if outcome is Outcome.MISSING and answer.repeated:
+            return Outcome.DONE
+        return outcome
+
+    def delete_many(self, container: str, names: Sequence[str]) -> None:
+        """Delete objects, missing ones included, side by side.
+
+        On return all are gone, unless somebody wrote them anew. In bulk
+        where Swift offers that and it pays. May be repeated.
+        """
+        if len(names) < _BULK_FROM or not self._bulk_size():
+            self.each(lambda name: self.delete(container, name), names)
+            return
+        size = min(_BULK, self._bulk_size())
+        chunks = [names[start:start + size]
+                  for start in range(0, len(names), size)]
+        self.each(lambda chunk: self._bulk_delete(container, chunk), chunks)
+
+    # Containers
+
+    def make_container(self, container: str, policy: str | None) -> bool:
+        """PUT a container; whether it is new. May be repeated.
+
+        :param policy: storage policy of a new one; ignored by one that is
+            there (Swift answers 409 to a different policy).
+        """
+        headers = {'X-Storage-Policy': policy} if policy else {}
+        answer = self._ask('PUT', container, headers=headers)
+        return _outcome(answer.response, 'PUT', container, {
+            201: Outcome.DONE, 202: Outcome.EXISTS, 409: Outcome.EXISTS,
+        }) is Outcome.DONE
+
+    def insist(
+        self, container: str, policy: str | None,
+        write: Callable[[], Outcome],
+    ) -> Outcome:
+        """Repeat a write that found its container MISSING, making that.
+
+        Proxies remember for some seconds that a container is not there, and
+        one may not have heard yet that another proxy made it
+        (``swift/proxy/controllers/base.py``, ``get_info``).
+
+        :raises errors.SwiftError: it stayed missing.
+        """
+        def attempt() -> Outcome:
+            self.make_container(container, policy)
+            return write()
+
+        try:
+            return _until_container_is_seen(attempt)
+        except tenacity.RetryError:
+            raise errors.SwiftError(
+                f'Swift still has no container {container} '
+                f'{_CONTAINER_UNSEEN} seconds after it was made.') from None
+
+    def drop_container(self, container: str) -> Outcome:
+        """DELETE a container: DONE, MISSING, or EXISTS if it is not empty."""
+        answer = self._ask('DELETE', container)
+        return _outcome(answer.response, 'DELETE', container, {
+            204: Outcome.DONE, 404: Outcome.MISSING, 409: Outcome.EXISTS})
+
+    def page(
+        self, container: str, *, marker: str = '', end_marker: str = '',
+        prefix: str = '', limit: int = PAGE, reverse: bool = False,
+    ) -> list[Row]:
+        """One listing of at most ``limit`` rows by name, marker excluded.
+
+        Empty if there is no such container.
+        """
+        query = {'format': 'json', 'limit': str(limit)}
+        for key, value in (('marker', marker), ('end_marker', end_marker),
+                           ('prefix', prefix),
+                           ('reverse', 'on' if reverse else '')):
+            if value:
+                query[key] = value
+        response = self._ask('GET', container, query=query).response
+        outcome = _outcome(response, 'GET', container, {
+            200: Outcome.DONE, 204: Outcome.DONE, 404: Outcome.MISSING})
+        if outcome is Outcome.MISSING or not response.body:
+            return []
+        return [Row(row['name'], row['content_type'])
+                for row in _json(response.body, container)]
+
+    def rows(
+        self, container: str, *, marker: str = '', prefix: str = '',
+        first: int = PAGE, reverse: bool = False,
+    ) -> Iterator[Row]:
+        """All rows by name, listing as far as they are asked for.
+
+        :param first: size of the first listing; later ones grow.
+        """
+        limit = min(first, PAGE)
+        while True:
+            page = self.page(container, marker=marker, prefix=prefix,
+                             limit=limit, reverse=reverse)
+            yield from page
+            if len(page) < limit:
+                return
+            marker = page[-1].name
+            limit = min(limit * 10, PAGE)
+
+    def empty_container(self, container: str) -> None:
+        """Delete all objects of a container that a listing shows."""
+        while page := self.page(container):
+            self.delete_many(container, [row.name for row in page])
+
+    # Several at a time
+
+    def each(
+        self, function: Callable[[_T], _R], items: Iterable[_T],
+    ) -> list[_R]:
+        """See :meth:`marconi_swift.store.fan_out.FanOut.each`."""
+        return self._fan.each(function, items)
+
+    def outcomes(
+        self, function: Callable[[_T], _R], items: Iterable[_T],
+    ) -> list[_R | Exception]:
+        """See :meth:`marconi_swift.store.fan_out.FanOut.outcomes`."""
+        return self._fan.outcomes(function, items)
+
+    def both(
+        self, first: Callable[[], _T], second: Callable[[], _R],
+    ) -> tuple[_T, _R]:
+        """Call two functions at once and return what both return."""
+        calls: list[Callable[[], Any]] = [first, second]
+        one, other = self.each(lambda call: call(), calls)
+        return one, other
+
+    # The account
+
+    def check_account(self) -> None:
+        """HEAD the account.
+
+        :raises errors.SwiftError: it can not be used.
+        """
+        _outcome(self._ask('HEAD').response, 'HEAD', 'the account',
+                 {200: Outcome.DONE, 204: Outcome.DONE})
+
+    # Inside
+
+    def _ask(
+        self, method: str, container: str | None = None,
+        name: str | None = None, **kwargs: Any,
+    ) -> retry.Answer:
+        return self._policy.ask(
+            lambda: self._sender.request(method, container, name, **kwargs))
+
+    def _get(
+        self, method: str, container: str, name: str, newest: bool,
+    ) -> StoredObject | None:
+        response = self._ask(
+            method, container, name,
+            headers={'X-Newest': 'true'} if newest else {}).response
+        if _outcome(response, method, name, {
+                200: Outcome.DONE, 404: Outcome.MISSING,
+        }) is Outcome.MISSING:
+            return None
+        return StoredObject(
+            name, response.headers.get('content-type', ''),
+            {key.removeprefix(_META): value
+             for key, value in response.headers.items()
+             if key.startswith(_META)},
+            response.body)
+
+    def _bulk_size(self) -> int:
+        """How many deletions Swift takes in one request; 0 for none."""
+        known = self._bulk_limit.get()
+        if not known:
+            response = self._policy.ask(self._sender.info).response
+            offered = (_json(response.body, '/info')
+                       if response.status == 200 else {})
+            known.append(offered.get('bulk_delete', {}).get(
+                'max_deletes_per_request', 0))
+        return known[0]
+
+    def _bulk_delete(self, container: str, names: Sequence[str]) -> None:
+        body = '\n'.join(
+            parse.quote(f'/{container}/{name}') for name in names)
+        response = self._ask(
+            'POST', query={'bulk-delete': ''}, body=body.encode(),
+            headers={'Content-Type': 'text/plain',
+                     'Accept': 'application/json'}).response
+        _outcome(response, 'POST', 'bulk-delete', {200: Outcome.DONE})
+        result = _json(response.body, 'bulk-delete')
+        if result['Response Status'].startswith('200'):
+            return
+        # What it failed at is told apart from the rest by trying again.
+        self.each(lambda name: self.delete(container, name), names)
+
+
+_until_container_is_seen = tenacity.Retrying(
+    retry=tenacity.retry_if_result(
+        lambda outcome: outcome is Outcome.MISSING),
+    stop=tenacity.stop_after_delay(_CONTAINER_UNSEEN),
+    wait=tenacity.wait_random_exponential(multiplier=0.1, max=1))
+
+
+def _expiry(delete_at: float | None) -> dict[str, str]:
+    if delete_at is None:
+        return {}
+    return {'X-Delete-At': str(min(math.ceil(delete_at), _LATEST))}
+
+
+def _outcome(
+    response: transport.Response, method: str, name: str,
+    expected: Mapping[int, Outcome],
+) -> Outcome:
+    try:
+        return expected[response.status]
+    except KeyError:
+        raise errors.Refused(
+            f'Swift answered {response.status} to {method} {name}: '
+            f'{response.body[:200]!r}', response.status) from None
+
+
+def _json(body: bytes, what: str) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError as exc:
+        raise errors.SwiftError(
+            f'Swift answered no valid JSON for {what}: {exc}') from exc

@@ -1,0 +1,203 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The connection to a real Swift: the only user of its client libraries."""
+
+from collections.abc import Iterator
+from collections.abc import Mapping
+import contextlib
+import threading
+from typing import Any
+from urllib import parse
+
+from keystoneauth1 import exceptions as ksa_errors
+from keystoneauth1 import session as ksa_session
+import requests
+from swiftclient import client as swiftclient
+from swiftclient import exceptions as swiftclient_errors
+
+from marconi_swift import options
+from marconi_swift import version
+from marconi_swift.store import errors
+from marconi_swift.store import per_process
+from marconi_swift.store import transport
+
+_USER_AGENT = f'marconi-swift/{version.RELEASE}'
+
+#: Answers of Keystone and of tempauth that sending again will not change.
+_REFUSALS = frozenset([400, 401, 403, 404])
+
+
+class SwiftTransport:
+    """Sends single requests to the account that the settings name.
+
+    Making one does no I/O. Each thread has a connection of its own, kept
+    alive, since swiftclient's are not thread safe; each process has its
+    own threads' connections, session and token.
+    """
+
+    def __init__(self, settings: options.Settings) -> None:
+        self._settings = settings
+        self._login = per_process.PerProcess(lambda: _Login(settings))
+        self._local = per_process.PerProcess(threading.local)
+
+    def request(
+        self,
+        method: str,
+        container: str | None = None,
+        name: str | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b'',
+    ) -> transport.Response:
+        """Send one request; one that was answered 401 again, with a new token.
+
+        A request that was refused for its token had no effect, so sending
+        it again is safe. See :meth:`.transport.Transport.request`.
+        """
+        login = self._login.get()
+        for last_chance in (False, True):
+            endpoint, token = login.get()
+            path = _path(endpoint, container, name, query)
+            response = self._send(
+                endpoint, method, path,
+                {**(headers or {}), 'X-Auth-Token': token}, body)
+            if response.status != 401 or last_chance:
+                break
+            login.renew(token)
+        if response.status in (401, 403):
+            raise errors.Unauthorized(
+                f'Swift answered {response.status} to {method} {path}: give '
+                'the user of this driver a role that may write to the '
+                'account.')
+        return response
+
+    def info(self) -> transport.Response:
+        endpoint, _ = self._login.get().get()
+        return self._send(endpoint, 'GET', '/info', {}, b'')
+
+    def close(self) -> None:
+        """Close this thread's connection, and forget the others and the token.
+
+        Those of other threads close when their threads end or next use the
+        transport.
+        """
+        self._login.drop()
+        local = self._local.drop()
+        connection = getattr(local, 'connection', None)
+        if connection is not None:
+            connection.close()
+
+    def _send(
+        self, endpoint: str, method: str, path: str,
+        headers: Mapping[str, str], body: bytes,
+    ) -> transport.Response:
+        with _translated(f'{method} {path}'):
+            answer = self._connection(endpoint).request(
+                method, path, data=body, headers=headers)
+            return transport.Response(
+                answer.status_code,
+                {key.lower(): value for key, value in answer.headers.items()},
+                answer.content)
+
+    def _connection(self, endpoint: str) -> Any:
+        local = self._local.get()
+        if getattr(local, 'endpoint', None) != endpoint:
+            settings = self._settings
+            local.connection = swiftclient.HTTPConnection(
+                endpoint,
+                insecure=settings.verify is False,
+                cacert=settings.verify
+                if isinstance(settings.verify, str) else None,
+                default_user_agent=_USER_AGENT,
+                timeout=settings.timeout)
+            if settings.certificate is not None:
+                local.connection.requests_args['cert'] = settings.certificate
+            local.endpoint = endpoint
+        return local.connection
+
+
+class _Login:
+    """The token and endpoint of one process, shared by its threads."""
+
+    def __init__(self, settings: options.Settings) -> None:
+        self._settings = settings
+        self._auth = settings.make_auth()
+        self._session = ksa_session.Session(
+            verify=settings.verify, cert=settings.certificate,
+            timeout=settings.timeout, user_agent=_USER_AGENT)
+        self._lock = threading.Lock()
+        self._endpoint = settings.endpoint_override
+
+    def get(self) -> tuple[str, str]:
+        """Return the account's URL and a token, asking for what is missing.
+
+        :raises errors.Unauthorized: the credentials were refused.
+        :raises errors.Unanswered: Keystone was not there.
+        """
+        with _translated('authentication'):
+            token = self._auth.get_token(self._session)
+            if self._endpoint is None:
+                self._endpoint = self._auth.get_endpoint(
+                    self._session, **self._settings.endpoint_filter)
+        if self._endpoint is None or token is None:
+            raise errors.Unauthorized(
+                'The service catalogue names no endpoint for '
+                f'{dict(self._settings.endpoint_filter)}: correct these '
+                'options, or set endpoint_override.')
+        return self._endpoint.rstrip('/'), token
+
+    def renew(self, refused: str) -> None:
+        """Give up a token, unless another thread did so already."""
+        with self._lock, _translated('authentication'):
+            if self._auth.get_token(self._session) == refused:
+                self._auth.invalidate()
+
+
+def _path(
+    endpoint: str, container: str | None, name: str | None,
+    query: Mapping[str, str] | None,
+) -> str:
+    path = parse.urlsplit(endpoint).path
+    if container is not None:
+        path += '/' + parse.quote(container, safe='')
+    if name is not None:
+        path += '/' + parse.quote(name)
+    return f'{path}?{parse.urlencode(query)}' if query else path
+
+
+@contextlib.contextmanager
+def _translated(what: str) -> Iterator[None]:
+    """Turn every exception of the client libraries into one of ours.
+
+    Connections and time-outs come as ``requests`` or ``OSError``; Keystone's
+    as keystoneauth1's; swiftclient itself only raises for a URL that it can
+    not use.
+    """
+    try:
+        yield
+    except ksa_errors.HttpError as exc:
+        if exc.http_status in _REFUSALS:
+            raise errors.Unauthorized(
+                f'{what} failed: {exc}. Check the auth_* options, user, '
+                'password and project of this driver.') from exc
+        raise errors.Unanswered(f'{what} failed: {exc}') from exc
+    except (ksa_errors.ConnectFailure, ksa_errors.DiscoveryFailure) as exc:
+        raise errors.Unanswered(f'{what} failed: {exc}') from exc
+    except ksa_errors.ClientException as exc:
+        raise errors.Unauthorized(f'{what} failed: {exc}') from exc
+    except (requests.RequestException, OSError) as exc:
+        raise errors.Unanswered(
+            f'{what} was not answered: {type(exc).__name__}: {exc}') from exc
+    except swiftclient_errors.ClientException as exc:
+        raise errors.SwiftError(f'{what} could not be sent: {exc}') from exc
