@@ -1,0 +1,140 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""A named set of small JSON objects: the control plane's only storage.
+
+One container holds one kind of record. A record's object name sorts as its
+owner wants it listed, and its body is JSON with a version:
+``{"v": 1, ...}``.
+"""
+
+from collections.abc import Callable
+from collections.abc import Iterator
+import itertools
+import json
+import logging
+from typing import Any
+import uuid
+
+from marconi_swift import names
+from marconi_swift.store import objects
+
+LOG = logging.getLogger(__name__)
+
+_CONTENT_TYPE = 'application/json'
+_VERSION = 1
+
+#: Records that are read at a time while a page is being filled.
+_READ_AHEAD = 20
+
+
+class Registry:
+    """The records of one kind.
+
+    :param prefix: first part of the container's name.
+    :param kind: second part, such as ``queues``.
+    :param policy: storage policy for the container, made when first needed.
+    """
+
+    def __init__(
+        self, store: objects.ObjectStore, prefix: str, kind: str,
+        policy: str | None,
+    ) -> None:
+        self._store = store
+        self._container = names.registry(prefix, kind)
+        self._policy = policy
+
+    def create(self, name: str, record: dict[str, Any]) -> bool:
+        """Store a record unless there is one; whether this call did.
+
+        Of two creators at the same moment one at most is told True, but
+        for a write that overtakes a read between two requests of the other.
+        """
+        owner = uuid.uuid4().hex
+        outcome = self._made(lambda: self._store.create(
+            self._container, name, content_type=_CONTENT_TYPE,
+            body=_dump(record), owner=owner))
+        if outcome is not objects.Outcome.DONE:
+            return False
+        stored = self._store.head(self._container, name)
+        return stored is not None and stored.owner == owner
+
+    def replace(self, name: str, record: dict[str, Any]) -> None:
+        """Store a record, whatever is there; the last writer wins."""
+        self._made(lambda: self._store.replace(
+            self._container, name, content_type=_CONTENT_TYPE,
+            body=_dump(record)))
+
+    def read(self, name: str) -> dict[str, Any] | None:
+        """Return a record that the caller may change, or None."""
+        stored = self._store.read(self._container, name, newest=True)
+        return None if stored is None else self._load(stored)
+
+    def exists(self, name: str) -> bool:
+        return self._store.head(self._container, name) is not None
+
+    def delete(self, name: str) -> None:
+        """Remove a record, if it is there."""
+        self._store.delete(self._container, name)
+
+    def names(
+        self, prefix: str = '', marker: str = '', first: int = objects.PAGE,
+    ) -> Iterator[str]:
+        """Names of the records that start with a prefix, in order.
+
+        A hint: taken from a listing, which may lag behind.
+
+        :param marker: the name after which to start.
+        :param first: how many will probably be asked for.
+        """
+        for row in self._store.rows(self._container, prefix=prefix,
+                                    marker=marker, first=first):
+            yield row.name
+
+    def records(
+        self, prefix: str = '', marker: str = '', first: int = objects.PAGE,
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Names and records, read side by side and as far as asked for.
+
+        Those that are gone when they are read are left out.
+        """
+        listed = self.names(prefix, marker, first)
+        while batch := list(itertools.islice(listed, _READ_AHEAD)):
+            for name, record in zip(
+                    batch, self._store.each(self.read, batch), strict=True):
+                if record is not None:
+                    yield name, record
+
+    def _made(self, write: Callable[[], objects.Outcome]) -> objects.Outcome:
+        """Write into the container, making it if it is not there."""
+        outcome = write()
+        if outcome is objects.Outcome.MISSING:
+            outcome = self._store.insist(
+                self._container, self._policy, write)
+        return outcome
+
+    def _load(self, stored: objects.StoredObject) -> dict[str, Any] | None:
+        try:
+            record = json.loads(stored.body)
+            known = record.pop('v', None) == _VERSION
+        except (ValueError, AttributeError):
+            known = False
+        if not known:
+            LOG.warning(
+                'Ignoring %(name)s in container %(container)s: it is no '
+                'record of this release. Remove it, or upgrade.',
+                {'name': stored.name, 'container': self._container})
+            return None
+        return dict(record)
+
+
+def _dump(record: dict[str, Any]) -> bytes:
+    return json.dumps({'v': _VERSION, **record}).encode()

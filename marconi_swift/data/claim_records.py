@@ -1,0 +1,78 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Claim records: the authority on which messages a claim holds.
+
+========================  ===============================================
+container                 ``<prefix>:claims:<project>:<queue>``
+object                    ``claim/<claim id>``
+Content-Type, body        :class:`marconi_swift.records.Claim`
+========================  ===============================================
+
+Only the claim's owner writes its record. The gates of the queue's messages
+are in the same container; see :mod:`marconi_swift.gate`.
+"""
+
+from collections.abc import Mapping
+import dataclasses
+
+from marconi_swift import names
+from marconi_swift import records
+from marconi_swift.store import errors
+from marconi_swift.store import objects
+
+_PREFIX = 'claim/'
+
+
+@dataclasses.dataclass(frozen=True)
+class ClaimRecords:
+    """The claims of one queue."""
+
+    store: objects.ObjectStore
+    container: str
+
+    def read(self, claim_id: str) -> records.Claim | None:
+        """Return the newest version of a claim's record.
+
+        None if there is none, or if this is no claim id at all.
+        """
+        if not names.is_message_id(claim_id):
+            return None
+        stored = self.store.read(self.container, _PREFIX + claim_id,
+                                 newest=True)
+        return records.Claim.parse(claim_id, stored.body) if stored else None
+
+    def write(self, claim: records.Claim) -> None:
+        """Store a claim's record.
+
+        :raises marconi_swift.store.errors.SwiftError: it may be stored or
+            not.
+        """
+        outcome = self.store.replace(
+            self.container, _PREFIX + claim.id, body=claim.body(),
+            content_type=claim.content_type(), delete_at=claim.delete_at)
+        if outcome is not objects.Outcome.DONE:
+            raise errors.SwiftError(
+                f'Claim {claim.id} could not be recorded in container '
+                f'{self.container}: {outcome.value}.')
+
+    def delete(self, claim_id: str) -> None:
+        """Remove a claim's record, if it is there."""
+        self.store.delete(self.container, _PREFIX + claim_id)
+
+    def listed(self) -> Mapping[str, frozenset[str]]:
+        """Claims by the container's listing, with digests of what they won.
+
+        A hint: see :func:`marconi_swift.records.digests`.
+        """
+        return {row.name.removeprefix(_PREFIX):
+                records.digests(row.content_type)
+                for row in self.store.rows(self.container, prefix=_PREFIX)}

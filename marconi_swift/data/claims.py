@@ -1,0 +1,169 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Claims: exclusive, for a time, and renewed or released by their owner."""
+
+from collections.abc import Iterator
+import dataclasses
+import math
+from typing import Any
+
+from zaqar import storage
+from zaqar.storage import errors
+
+from marconi_swift import names
+from marconi_swift import records
+from marconi_swift.data import listing
+from marconi_swift.data import queue as queues
+from marconi_swift.data import taking
+from marconi_swift.store import objects
+
+
+class ClaimController(storage.Claim):
+    """See :class:`zaqar.storage.base.Claim`."""
+
+    def __init__(self, driver: Any) -> None:
+        super().__init__(driver)
+        self._store: objects.ObjectStore = driver.account.store
+
+    def _queue(self, queue: str, project: str | None) -> taking.Queue:
+        return queues.queue(self.driver, queue, project)
+
+    def create(
+        self, queue: str, metadata: dict[str, Any],
+        project: str | None = None,
+        limit: int = storage.DEFAULT_MESSAGES_PER_CLAIM,
+    ) -> tuple[str | None, Iterator[dict[str, Any]]]:
+        """Claim up to ``limit`` free messages, oldest first.
+
+        No other live claim holds any of those returned. ``(None, empty)``,
+        and nothing written, if there are none; fewer than there are while
+        others claim at the same time.
+
+        :param metadata: ``ttl`` and ``grace``, seconds.
+        :raises zaqar.storage.errors.ConnectionError: nothing is claimed for
+            longer than the option claim_attempt_limit says.
+        """
+        target = self._queue(queue, project)
+        at = records.now()
+        ttl, grace = int(metadata['ttl']), int(metadata['grace'])
+        hold = records.Hold(names.new_message_id(), math.floor(at) + ttl)
+        attempt = target.attempt(hold, grace)
+        won = taking.take(target, attempt, limit)
+        if not won:
+            return None, iter(())
+        claim = records.Claim(
+            id=hold.claim, ttl=ttl, grace=grace, renewed=at,
+            until=hold.until, entered=attempt.mine,
+            messages={read.message.id: read.message for read in won})
+        target.claims.write(claim)
+        if attempt.over:
+            # Others may think it void by now.
+            target.claims.delete(claim.id)
+            return None, iter(())
+        return claim.id, iter(
+            [read.message.shown(read.body, at) for read in won])
+
+    def get(
+        self, queue: str, claim_id: str, project: str | None = None,
+    ) -> tuple[dict[str, Any], Iterator[dict[str, Any]]]:
+        """Return a claim and those of its messages that are still there.
+
+        :raises zaqar.storage.errors.ClaimDoesNotExist: or it has expired.
+        """
+        target = self._queue(queue, project)
+        at = records.now()
+        claim = self._live(target, queue, claim_id, project)
+        hold = records.Hold(claim.id, claim.until)
+        found = self._store.each(
+            lambda name: listing.read(self._store, target.messages, name),
+            claim.messages)
+        return claim.shown(at), iter([
+            dataclasses.replace(read.message, hold=hold).shown(
+                read.body, at)
+            for read in found if read is not None])
+
+    def update(
+        self, queue: str, claim_id: str, metadata: dict[str, Any],
+        project: str | None = None,
+    ) -> None:
+        """Renew a claim: its ttl starts again, with that of the metadata.
+
+        The messages come first and the record last, all of it before the
+        claim would have ended: what is not done by then is void.
+
+        :raises zaqar.storage.errors.ClaimDoesNotExist: or it has expired,
+            perhaps while it was being renewed.
+        """
+        target = self._queue(queue, project)
+        claim = self._live(target, queue, claim_id, project)
+        at = records.now()
+        ttl, grace = int(metadata['ttl']), int(metadata['grace'])
+        hold = records.Hold(claim.id, math.floor(at) + ttl)
+        taken = [message.taken(hold, at, grace)
+                 for message in claim.messages.values()]
+        there = self._store.each(
+            lambda message: self._annotate(target, claim, message), taken)
+        renewed = dataclasses.replace(
+            claim, ttl=ttl, grace=grace, renewed=at, until=hold.until,
+            messages={message.id: message for message, is_there
+                      in zip(taken, there, strict=True) if is_there})
+        if claim.live(records.now()):
+            target.claims.write(renewed)
+        if not claim.live(records.now()):
+            # Somebody may have claimed its messages meanwhile.
+            target.claims.delete(claim.id)
+            raise errors.ClaimDoesNotExist(claim_id, queue, project)
+
+    def delete(
+        self, queue: str, claim_id: str, project: str | None = None,
+    ) -> None:
+        """Release a claim: its messages are free on return.
+
+        Messages come first and the record last, so that a crash leaves
+        messages claimed until the claim expires, and never shared.
+        """
+        target = self._queue(queue, project)
+        claim = target.claims.read(claim_id)
+        if claim is None:
+            return
+
+        def release(message: records.Message) -> None:
+            if self._annotate(target, claim, message.released()):
+                target.gates.leave(message.id, claim.entered)
+
+        self._store.each(release, claim.messages.values())
+        target.claims.delete(claim.id)
+
+    def _live(
+        self, target: taking.Queue, queue: str, claim_id: str,
+        project: str | None,
+    ) -> records.Claim:
+        claim = target.claims.read(claim_id)
+        if claim is None or not claim.live(records.now()):
+            raise errors.ClaimDoesNotExist(claim_id, queue, project)
+        return claim
+
+    def _annotate(
+        self, target: taking.Queue, claim: records.Claim,
+        message: records.Message,
+    ) -> bool:
+        """Write to a message that a claim holds; whether it was there.
+
+        Nothing is written once the claim is over: the message may be
+        somebody else's.
+        """
+        if not claim.live(records.now()):
+            return False
+        outcome = self._store.annotate(
+            target.messages, message.id, content_type=message.content_type(),
+            delete_at=message.delete_at)
+        return outcome is objects.Outcome.DONE

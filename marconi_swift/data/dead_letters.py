@@ -1,0 +1,109 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Dead letter queues: where messages go that were claimed too often."""
+
+import dataclasses
+import functools
+from typing import Any
+
+from zaqar.storage import errors
+
+from marconi_swift import names
+from marconi_swift import records
+from marconi_swift.data import listing
+from marconi_swift.store import errors as store_errors
+from marconi_swift.store import objects
+
+
+@dataclasses.dataclass(frozen=True)
+class _Rule:
+    #: A message is claimed this often at most.
+    max_claims: int
+    #: Name of the container of the dead letter queue's messages.
+    container: str
+    #: Seconds; None leaves a message's life as it is.
+    ttl: int | None
+
+
+@dataclasses.dataclass
+class DeadLetters:
+    """What a queue's metadata says about messages that nobody finishes."""
+
+    store: objects.ObjectStore
+    #: The control plane's, whichever driver's that is.
+    queue_controller: Any
+    settings: Any
+    queue: str
+    project: str | None
+
+    @functools.cached_property
+    def _rule(self) -> _Rule | None:
+        try:
+            metadata = self.queue_controller.get_metadata(
+                self.queue, self.project)
+        except errors.QueueDoesNotExist:
+            return None
+        max_claims = metadata.get('_max_claim_count')
+        target = metadata.get('_dead_letter_queue')
+        if not max_claims or not target:
+            return None
+        return _Rule(
+            max_claims,
+            names.messages(self.settings.container_prefix, self.project,
+                           target),
+            metadata.get('_dead_letter_queue_messages_ttl'))
+
+    def due(self, message: records.Message) -> bool:
+        """Whether a message was claimed as often as it may be.
+
+        Asks for the queue's metadata only if it was claimed at all.
+        """
+        return bool(message.claim_count and self._rule
+                    and message.claim_count >= self._rule.max_claims)
+
+    def bury(self, found: listing.Read) -> None:
+        """Move a message that is :meth:`due`; for its gate's winner only.
+
+        It is copied before it is deleted: a crash between the two leaves
+        both, and the next to win the original finds the copy there.
+
+        :raises marconi_swift.store.errors.SwiftError: the original is left.
+        """
+        rule = self._rule
+        if rule is None:
+            raise ValueError('this queue has no dead letter queue')
+        message = dataclasses.replace(
+            found.message, hold=None, delayed_until=0.0)
+        if rule.ttl:
+            message = dataclasses.replace(
+                message, ttl=rule.ttl, expires=records.now() + rule.ttl)
+
+        def copy() -> objects.Outcome:
+            return self.store.create(
+                rule.container, message.id, body=records.dump(found.body),
+                content_type=message.content_type(),
+                delete_at=message.delete_at)
+
+        outcome = copy()
+        if outcome is objects.Outcome.MISSING:
+            outcome = self.store.insist(
+                rule.container, self.settings.storage_policy, copy)
+        if outcome is objects.Outcome.STALE:
+            raise store_errors.SwiftError(
+                f'Message {message.id} could not be moved to {rule.container}'
+                ': Swift says that it was there, and is deleted.')
+        self.store.delete(self._source, message.id)
+
+    @property
+    def _source(self) -> str:
+        return names.messages(self.settings.container_prefix, self.project,
+                              self.queue)

@@ -1,0 +1,111 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Reading a queue's container: hints from its listing, then the truth."""
+
+from collections.abc import Callable
+from collections.abc import Iterator
+import itertools
+import logging
+from typing import Any
+from typing import NamedTuple
+
+from marconi_swift import records
+from marconi_swift.store import objects
+
+LOG = logging.getLogger(__name__)
+
+Wanted = Callable[[records.Message], bool]
+
+
+class Read(NamedTuple):
+    """A message as it was read: its record and its body."""
+
+    message: records.Message
+    body: Any
+
+
+def hints(
+    store: objects.ObjectStore, container: str, *, marker: str = '',
+    first: int = objects.PAGE, reverse: bool = False,
+) -> Iterator[records.Message]:
+    """What the listing says of each message, in the order of posting.
+
+    Expired ones are left out, and so is whatever this release did not
+    write. Lists only as far as it is iterated.
+    """
+    at = records.now()
+    for row in store.rows(container, marker=marker, first=first,
+                          reverse=reverse):
+        message = records.Message.parse(row.name, row.content_type)
+        if message is None:
+            _report_foreign(container, row.name)
+        elif not message.expired(at):
+            yield message
+
+
+def read(
+    store: objects.ObjectStore, container: str, message_id: str, *,
+    newest: bool = False,
+) -> Read | None:
+    """Read one message, or None if it is not there or has expired."""
+    stored = store.read(container, message_id, newest=newest)
+    if stored is None:
+        return None
+    message = records.Message.parse(message_id, stored.content_type)
+    if message is None:
+        _report_foreign(container, message_id)
+        return None
+    if message.expired(records.now()):
+        return None
+    try:
+        return Read(message, records.load(stored.body))
+    except ValueError:
+        _report_foreign(container, message_id)
+        return None
+
+
+def head(
+    store: objects.ObjectStore, container: str, message_id: str,
+) -> records.Message | None:
+    """Read the newest record of one message, or None as :func:`read`."""
+    stored = store.head(container, message_id)
+    if stored is None:
+        return None
+    message = records.Message.parse(message_id, stored.content_type)
+    if message is None or message.expired(records.now()):
+        return None
+    return message
+
+
+def confirmed(
+    store: objects.ObjectStore, container: str, wanted: Wanted,
+    hinted: Iterator[records.Message], limit: int,
+) -> Iterator[Read]:
+    """Read the first messages that are wanted by their own word.
+
+    Each batch is read side by side. What a hint rules out is not read.
+    """
+    missing = limit
+    hinted = filter(wanted, hinted)
+    while missing and (batch := list(itertools.islice(hinted, missing))):
+        for found in store.each(
+                lambda hint: read(store, container, hint.id), batch):
+            if found is not None and wanted(found.message):
+                missing -= 1
+                yield found
+
+
+def _report_foreign(container: str, name: str) -> None:
+    LOG.warning(
+        'Ignoring %(name)r in container %(container)s: it is no message that '
+        'this release can read. Remove it, or upgrade.',
+        {'name': name, 'container': container})

@@ -1,0 +1,371 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Messages: what Zaqar posts, lists, reads and deletes.
+
+========================  ===============================================
+container                 ``<prefix>:messages:<project>:<queue>``
+object                    the message's id, a UUIDv7
+Content-Type              :class:`marconi_swift.records.Message`
+body                      the message's body, as JSON
+========================  ===============================================
+"""
+
+import builtins
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Sequence
+import logging
+import math
+from typing import Any
+from typing import NamedTuple
+
+from zaqar import storage
+from zaqar.storage import errors
+from zaqar.storage import utils
+
+from marconi_swift import names
+from marconi_swift import records
+from marconi_swift.data import listing
+from marconi_swift.data import queue as queues
+from marconi_swift.data import taking
+from marconi_swift.store import errors as store_errors
+from marconi_swift.store import objects
+
+LOG = logging.getLogger(__name__)
+
+#: Rows of the first listing for a page of messages: enough to look past
+#: several hundred claimed or expired ones, and cheap beside reading a page.
+_FIRST_ROWS = 1000
+
+#: Rows of the first listing where nearly every row will do.
+_FEW_ROWS = 32
+
+
+class _Draft(NamedTuple):
+    """A message that is about to be stored."""
+
+    message: records.Message
+    body: bytes
+
+
+class MessageController(storage.Message):
+    """See :class:`zaqar.storage.base.Message`."""
+
+    def __init__(self, driver: Any) -> None:
+        super().__init__(driver)
+        self._store: objects.ObjectStore = driver.account.store
+        self._settings = driver.account.settings
+
+    def _container(self, project: str | None, queue: str) -> str:
+        return names.messages(
+            self._settings.container_prefix, project, queue)
+
+    # Posting
+
+    def post(
+        self, queue: str, messages: Iterable[dict[str, Any]],
+        client_uuid: Any, project: str | None = None,
+    ) -> list[str]:
+        """Store messages side by side and return their ids in order.
+
+        On return all are stored, each for its ttl at least. If one can not
+        be, those that were are taken back before the error is raised; what
+        can not be taken back either (Swift is gone) may be delivered.
+
+        :raises zaqar.storage.errors.QueueDoesNotExist: nothing was stored.
+        :raises zaqar.storage.errors.ConnectionError: see above.
+        """
+        container = self._container(project, queue)
+        drafts = [self._draft(message, str(client_uuid))
+                  for message in messages]
+        try:
+            unplaced = self._place(container, drafts)
+            if unplaced:
+                self._make_room(container, queue, project)
+                self._place(container, unplaced, insist=True)
+        except store_errors.SwiftError:
+            self._take_back(container, drafts)
+            raise
+        return [draft.message.id for draft in drafts]
+
+    def _draft(self, message: dict[str, Any], poster: str) -> _Draft:
+        """Read a posted message once: others may change it meanwhile."""
+        at = records.now()
+        ttl, delay = int(message['ttl']), int(message.get('delay') or 0)
+        body = message.get('body', {})
+        checksum = None
+        if self.driver.conf.enable_checksum:
+            checksum = utils.get_checksum(message.get('body'))
+        return _Draft(
+            records.Message(
+                id=names.new_message_id(), ttl=ttl, expires=at + ttl,
+                poster=poster, delayed_until=at + delay if delay else 0.0,
+                checksum=checksum),
+            records.dump(body))
+
+    def _place(
+        self, container: str, drafts: list[_Draft], *, insist: bool = False,
+    ) -> list[_Draft]:
+        """Create the objects; return those that found no container."""
+        def create(draft: _Draft) -> objects.Outcome:
+            # Nobody else makes an object of this name, so EXISTS is our own
+            # first try. An unconditional repetition could bring back, as
+            # new, what was claimed or deleted since.
+            return self._store.create(
+                container, draft.message.id, body=draft.body,
+                content_type=draft.message.content_type(),
+                delete_at=draft.message.delete_at)
+
+        def place(draft: _Draft) -> objects.Outcome:
+            outcome = create(draft)
+            if outcome is objects.Outcome.MISSING and insist:
+                return self._store.insist(
+                    container, self._settings.storage_policy,
+                    lambda: create(draft))
+            return outcome
+
+        outcomes = self._store.each(place, drafts)
+        return [draft for draft, outcome in zip(drafts, outcomes, strict=True)
+                if outcome is objects.Outcome.MISSING]
+
+    def _make_room(
+        self, container: str, queue: str, project: str | None,
+    ) -> None:
+        """Make the container of a queue that Zaqar did not tell us of.
+
+        With pooling, Zaqar creates queues in the control plane alone.
+        """
+        if not self.driver.queue_controller.exists(queue, project):
+            raise errors.QueueDoesNotExist(queue, project)
+        self._store.make_container(container, self._settings.storage_policy)
+
+    def _take_back(self, container: str, drafts: list[_Draft]) -> None:
+        ids = [draft.message.id for draft in drafts]
+        outcomes = self._store.outcomes(
+            lambda name: self._store.delete(container, name), ids)
+        left = [outcome for outcome in outcomes
+                if isinstance(outcome, Exception)]
+        if left:
+            LOG.warning(
+                'Up to %(left)d of %(all)d messages of a post that failed '
+                'may be delivered: they could not be removed from container '
+                '%(container)s: %(error)s',
+                {'left': len(left), 'all': len(ids), 'container': container,
+                 'error': left[0]})
+
+    # Reading
+
+    def list(
+        self, queue: str, project: str | None = None,
+        marker: str | None = None,
+        limit: int = storage.DEFAULT_MESSAGES_PER_PAGE, echo: bool = False,
+        client_uuid: Any = None, include_claimed: bool = False,
+        include_delayed: bool = False,
+    ) -> Iterator[Any]:
+        """Return an iterator over a page, and then over its marker.
+
+        The page is full while enough messages match, oldest first; empty,
+        with no marker, for a queue or a marker that does not exist.
+        """
+        at = records.now()
+        hidden = None if echo or client_uuid is None else str(client_uuid)
+
+        def wanted(message: records.Message) -> bool:
+            return ((include_claimed or not message.held(at))
+                    and (include_delayed or not message.delayed(at))
+                    and message.poster != hidden)
+
+        if marker and not names.is_message_id(marker):
+            return iter((iter(()), None))
+        container = self._container(project, queue)
+        page = [
+            found.message.shown(found.body, at)
+            for found in listing.confirmed(
+                self._store, container, wanted,
+                listing.hints(self._store, container, marker=marker or '',
+                              first=_FIRST_ROWS),
+                limit)]
+        return iter((iter(page), page[-1]['id'] if page else None))
+
+    def first(
+        self, queue: str, project: str | None = None, sort: int = 1,
+    ) -> dict[str, Any]:
+        """Return the oldest message (sort 1) or the newest (-1).
+
+        Claimed and delayed ones count.
+
+        :raises zaqar.storage.errors.QueueIsEmpty: there is none.
+        """
+        if sort not in (1, -1):
+            raise ValueError(f'sort must be 1 or -1, not {sort!r}')
+        container = self._container(project, queue)
+        for found in listing.confirmed(
+                self._store, container, lambda _: True,
+                listing.hints(self._store, container, reverse=sort < 0,
+                              first=_FEW_ROWS), 1):
+            return found.message.shown(found.body, records.now())
+        raise errors.QueueIsEmpty(queue, project)
+
+    def get(
+        self, queue: str, message_id: str, project: str | None = None,
+    ) -> dict[str, Any]:
+        """Return one message, claimed or not.
+
+        :raises zaqar.storage.errors.MessageDoesNotExist: it is not there,
+            or its queue is not.
+        """
+        for message in self.bulk_get(queue, [message_id], project):
+            return message
+        raise errors.MessageDoesNotExist(message_id, queue, project)
+
+    def bulk_get(
+        self, queue: str, message_ids: Iterable[str],
+        project: str | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """Return an iterator over the messages that exist, as asked for."""
+        container = self._container(project, queue)
+        at = records.now()
+        found = self._store.each(
+            lambda name: listing.read(self._store, container, name),
+            filter(names.is_message_id, message_ids))
+        return iter([read.message.shown(read.body, at)
+                     for read in found if read is not None])
+
+    # Deleting
+
+    def delete(
+        self, queue: str, message_id: str, project: str | None = None,
+        claim: str | None = None,
+    ) -> None:
+        """Delete a message that is there; with a claim, only if that holds it.
+
+        :raises zaqar.storage.errors.MessageIsClaimed: no claim was given,
+            and one holds it.
+        :raises zaqar.storage.errors.ClaimDoesNotExist: or it has expired.
+        :raises zaqar.storage.errors.MessageNotClaimed: nothing holds it.
+        :raises zaqar.storage.errors.MessageNotClaimedBy: another claim does.
+        """
+        if not names.is_message_id(message_id):
+            return
+        target = queues.queue(self.driver, queue, project)
+        if claim is None:
+            message = listing.head(self._store, target.messages, message_id)
+            if message is None:
+                return
+            if message.held(records.now()):
+                raise errors.MessageIsClaimed(message_id)
+        elif not self._may_delete(target, message_id, claim, queue, project):
+            return
+        self._store.delete(target.messages, message_id)
+
+    def _may_delete(
+        self, target: taking.Queue, message_id: str, claim_id: str,
+        queue: str, project: str | None,
+    ) -> bool:
+        """Check a claim's right to delete a message; False if it is gone."""
+        message, claim = self._store.both(
+            lambda: listing.head(self._store, target.messages, message_id),
+            lambda: target.claims.read(claim_id))
+        if message is None:
+            return False
+        at = records.now()
+        if claim is None or not claim.live(at):
+            raise errors.ClaimDoesNotExist(claim_id, queue, project)
+        if self._holds(target, claim, message):
+            return True
+        if message.held(at):
+            raise errors.MessageNotClaimedBy(message_id, claim_id)
+        raise errors.MessageNotClaimed(message_id)
+
+    def _holds(
+        self, target: taking.Queue, claim: records.Claim,
+        message: records.Message,
+    ) -> bool:
+        """Whether a claim holds a message, by the claims' own records.
+
+        What the message says of its claim can be wrong: a claimer that lost
+        writes its own claim to it before it writes back the winner's.
+        """
+        at = records.now()
+        if not claim.holds(message.id, at):
+            return False
+        held = message.held(at)
+        if held is None or held.claim == claim.id:
+            return True
+        other = target.claims.read(held.claim)
+        return other is None or not other.holds(message.id, at)
+
+    def bulk_delete(
+        self, queue: str, message_ids: Iterable[str],
+        project: str | None = None, claim_ids: Iterable[str] | None = None,
+    ) -> None:
+        """Delete those messages that are there, claimed or not.
+
+        :param claim_ids: claims each message must be held by one of; all
+            are checked before any is deleted.
+        :raises zaqar.storage.errors.MessageNotClaimed: nothing holds one.
+        :raises zaqar.storage.errors.ClaimDoesNotMatch: another claim does.
+        """
+        target = queues.queue(self.driver, queue, project)
+        ids = list(filter(names.is_message_id, message_ids))
+        if claim_ids:
+            self._check_claims(target, ids, list(claim_ids), queue, project)
+        self._store.delete_many(target.messages, ids)
+
+    def _check_claims(
+        self, target: taking.Queue, message_ids: Sequence[str],
+        claim_ids: Sequence[str], queue: str, project: str | None,
+    ) -> None:
+        claims = [
+            claim for claim in self._store.each(target.claims.read, claim_ids)
+            if claim is not None]
+        at = records.now()
+        for message in self._store.each(
+                lambda name: listing.head(
+                    self._store, target.messages, name), message_ids):
+            if message is None or any(
+                    self._holds(target, claim, message)
+                    for claim in claims):
+                continue
+            held = message.held(at)
+            if held is None:
+                raise errors.MessageNotClaimed(message.id)
+            raise errors.ClaimDoesNotMatch(held.claim, queue, project)
+
+    def pop(
+        self, queue: str, limit: int, project: str | None = None,
+    ) -> builtins.list[dict[str, Any]]:
+        """Take free messages out of a queue, oldest first.
+
+        Each is returned to one caller at most. One whose deletion Swift
+        did not confirm is not returned; if it is still there, it can be
+        taken again once the attempt is over by all clocks.
+        """
+        target = queues.queue(self.driver, queue, project)
+        # There is no record of this claim, so it is void once its attempt
+        # is over; it need not last longer.
+        lasts = math.ceil(target.attempt_limit * 2 + target.clock_skew)
+        attempt = target.attempt(
+            records.Hold(names.new_message_id(),
+                         math.floor(records.now()) + lasts), grace=0)
+        won = taking.take(target, attempt, limit)
+        outcomes = self._store.outcomes(
+            lambda read: self._store.delete(target.messages, read.message.id),
+            won)
+        popped = [
+            read.message.released().shown(read.body, attempt.at)
+            for read, outcome in zip(won, outcomes, strict=True)
+            if outcome is objects.Outcome.DONE]
+        for outcome in outcomes:
+            if not popped and isinstance(outcome, Exception):
+                raise outcome
+        return popped

@@ -1,0 +1,144 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What Zaqar calls in front of the control plane's queue controller.
+
+The control plane says which queues there are; their messages are here. A
+stage that returns None lets the call go on to the controller behind it.
+"""
+
+from typing import Any
+
+from zaqar.storage import errors
+
+from marconi_swift import names
+from marconi_swift import records
+from marconi_swift.data import listing
+from marconi_swift.store import errors as store_errors
+from marconi_swift.store import objects
+
+#: Rounds of emptying a container before its deletion is given up: each is
+#: needed only if messages were posted during the one before.
+_ROUNDS = 10
+
+
+class _Handler:
+    """Makes, empties and counts what is stored of a queue or topic."""
+
+    def __init__(self, driver: Any, control_driver: Any) -> None:
+        # Zaqar drops a stage whose constructor raises, so nothing is looked
+        # up before it is needed.
+        self._driver = driver
+
+    def create(
+        self, name: str, metadata: dict[str, Any] | None = None,
+        project: str | None = None,
+    ) -> None:
+        """Make its containers."""
+        store = self._account.store
+        policy = self._account.settings.storage_policy
+        store.each(
+            lambda container: store.make_container(container, policy),
+            self._containers(name, project))
+
+    def delete(self, name: str, project: str | None = None) -> None:
+        """Remove its messages, claims and containers.
+
+        Nothing of it is left on return. After an error, calling it again
+        goes on with what is left.
+
+        :raises zaqar.storage.errors.ConnectionError: something is left.
+        """
+        for container in self._containers(name, project):
+            self._remove(container)
+
+    @property
+    def _account(self) -> Any:
+        return self._driver.account
+
+    def _containers(self, name: str, project: str | None) -> list[str]:
+        """Names of its containers, that of its messages first."""
+        raise NotImplementedError
+
+    def _remove(self, container: str) -> None:
+        store: objects.ObjectStore = self._account.store
+        for _ in range(_ROUNDS):
+            if store.drop_container(container) is not objects.Outcome.EXISTS:
+                return
+            store.empty_container(container)
+        raise store_errors.SwiftError(
+            f'Container {container} is being written to while it is being '
+            'deleted. Stop its posters, and delete the queue again.')
+
+    def _count(
+        self, name: str, project: str | None,
+    ) -> tuple[dict[str, int], dict[str, Any]]:
+        """Count messages, and describe the oldest and newest of them."""
+        at = records.now()
+        claimed = total = 0
+        oldest = newest = None
+        for message in listing.hints(
+                self._account.store, self._containers(name, project)[0]):
+            oldest, newest = oldest or message, message
+            total += 1
+            claimed += message.held(at) is not None
+        ends = {}
+        if oldest and newest:
+            ends = {'oldest': oldest.summary(at),
+                    'newest': newest.summary(at)}
+        return {'claimed': claimed, 'free': total - claimed,
+                'total': total}, ends
+
+
+class MessageQueueHandler(_Handler):
+    """In front of the queue controller."""
+
+    def stats(
+        self, name: str, project: str | None = None,
+    ) -> dict[str, Any]:
+        """Count the messages in the queue's listing.
+
+        As fresh as Swift's container listing, which Swift updates within
+        its write or, if a container server was slow, soon after.
+
+        :raises zaqar.storage.errors.QueueDoesNotExist: there is no queue.
+        """
+        counts, ends = self._count(name, project)
+        if not ends and not self._driver.queue_controller.exists(
+                name, project):
+            raise errors.QueueDoesNotExist(name, project)
+        return {'messages': {**counts, **ends}}
+
+    def _containers(self, name: str, project: str | None) -> list[str]:
+        prefix = self._account.settings.container_prefix
+        return [names.messages(prefix, project, name),
+                names.claims(prefix, project, name)]
+
+
+class MessageTopicHandler(_Handler):
+    """In front of the topic controller."""
+
+    def stats(
+        self, name: str, project: str | None = None,
+    ) -> dict[str, Any]:
+        """Count the messages of a topic, which nobody claims.
+
+        :raises zaqar.storage.errors.TopicDoesNotExist: there is no topic.
+        """
+        counts, ends = self._count(name, project)
+        if not ends and not self._driver.topic_controller.exists(
+                name, project):
+            raise errors.TopicDoesNotExist(name, project)
+        return {'messages': {'total': counts['total'], **ends}}
+
+    def _containers(self, name: str, project: str | None) -> list[str]:
+        prefix = self._account.settings.container_prefix
+        return [names.topic_messages(prefix, project, name)]

@@ -1,0 +1,102 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Exclusive taking, with nothing but objects whose last writer wins.
+
+Whoever takes a thing writes, reads, writes and reads again: its name into
+the thing's gate, what the thing itself says, its name into the thing, and
+the gate. It has won if the thing was free and the gate still names it. This
+is Lamport's fast path, the splitter of Moir and Anderson: of any number who
+try, however their requests interleave, at most one wins.
+
+    Suppose A and B both win, and B's name came into the gate after A's.
+    A read its own name there last of all, so B's name came after that, and
+    after A had written into the thing. B read the thing after writing the
+    gate, so B saw A's name in it, and stopped.
+
+Swift's conditional PUT is no lock: of creators at the same moment several
+can be told that they were the first. Here it only turns late comers away
+before they leave a trace, and its failures cost nothing but a retry.
+
+Nobody may win. Whoever loses last leaves its name in the gate or in the
+thing; when its time for trying is over and it has recorded no success, that
+name is void, and others may write over it.
+"""
+
+import dataclasses
+import enum
+
+from marconi_swift import records
+from marconi_swift.store import objects
+
+#: First part of the name of a gate's object.
+_PREFIX = 'gate/'
+
+#: Seconds by which Swift keeps a gate longer than the claim it names.
+_OUTLIVES = 5
+
+
+class Entry(enum.Enum):
+    """What became of an attempt to write into a gate."""
+
+    ENTERED = 'entered'
+    #: Somebody else is named there.
+    SHUT = 'shut'
+
+
+@dataclasses.dataclass(frozen=True)
+class Gates:
+    """The gates of one queue's messages.
+
+    :param policy: storage policy for the container, made when first needed.
+    """
+
+    store: objects.ObjectStore
+    container: str
+    policy: str | None
+
+    def enter(self, name: str, mine: records.Pass) -> Entry:
+        """Write into a gate in which nobody is named."""
+        def create() -> objects.Outcome:
+            return self.store.create(
+                self.container, _PREFIX + name,
+                content_type=mine.content_type(),
+                delete_at=_delete_at(mine), owner=mine.hold.claim)
+
+        outcome = create()
+        if outcome is objects.Outcome.MISSING:
+            outcome = self.store.insist(self.container, self.policy, create)
+        if outcome is objects.Outcome.DONE:
+            return Entry.ENTERED
+        return Entry.SHUT
+
+    def override(self, name: str, mine: records.Pass) -> Entry:
+        """Write into a gate whoever is named there: for void names only."""
+        outcome = self.store.replace(
+            self.container, _PREFIX + name,
+            content_type=mine.content_type(), delete_at=_delete_at(mine))
+        if outcome is objects.Outcome.DONE:
+            return Entry.ENTERED
+        return Entry.SHUT
+
+    def named(self, name: str) -> records.Pass | None:
+        """Read who is named in a gate, if anybody is."""
+        stored = self.store.head(self.container, _PREFIX + name)
+        return records.Pass.parse(stored.content_type) if stored else None
+
+    def leave(self, name: str, mine: records.Pass) -> None:
+        """Take one's name out of a gate, but nobody else's."""
+        self.store.delete(self.container, _PREFIX + name,
+                          only_if_delete_at=_delete_at(mine))
+
+
+def _delete_at(mine: records.Pass) -> int:
+    return mine.hold.until + _OUTLIVES

@@ -1,0 +1,126 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""What containers and objects are called.
+
+Containers of a queue are named ``<prefix>:<kind>:<project>:<queue>``.
+Project and queue are percent-encoded so that no two pairs share a container
+whatever characters they have, and hashed when that becomes too long for
+Swift (256 bytes for a container, 1,024 for an object). Every formatter
+stands beside its parser.
+
+Message ids are UUIDv7 in their usual form: they sort by the clock of the
+process that made them, and later ids of one process after earlier ones.
+"""
+
+import hashlib
+import re
+from typing import Any
+from urllib import parse
+
+import uuid_utils
+
+#: Longest encoded project or queue: two of them, the longest prefix and the
+#: longest kind fit 256 bytes.
+_PART_MAX = 96
+
+#: Longest encoded name in the name of a registry's object: longer than what
+#: Zaqar's 64 characters can become, so that listings can decode it.
+_NAME_MAX = 900
+
+#: What stands for no project at all, and for an empty one; percent-encoding
+#: makes neither from any other name.
+_NONE, _EMPTY = '', '%'
+
+_HASHED = '%~'
+
+_UUID7 = re.compile(
+    r'[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}',
+    re.ASCII)
+
+
+def encode(part: str | None, longest: int = _PART_MAX) -> str:
+    """Encode a project or queue: injective, ASCII, at most ``longest`` bytes.
+
+    The result has no ``/`` and no ``:``. Names whose encoding is longer are
+    represented by their SHA-256, and can not be decoded.
+    """
+    if part is None:
+        return _NONE
+    # Names come from JSON, which can carry lone surrogates.
+    quoted = parse.quote(part, safe='', errors='surrogatepass') or _EMPTY
+    if len(quoted) <= longest:
+        return quoted
+    digest = hashlib.sha256(part.encode(errors='surrogatepass')).hexdigest()
+    return _HASHED + digest
+
+
+def decode(encoded: str) -> str | None:
+    """Undo :func:`encode`.
+
+    :raises ValueError: a hash stands there.
+    """
+    if encoded.startswith(_HASHED):
+        raise ValueError(f'{encoded} is the hash of a longer name')
+    if encoded == _NONE:
+        return None
+    if encoded == _EMPTY:
+        return ''
+    return parse.unquote(encoded, errors='surrogatepass')
+
+
+def messages(prefix: str, project: str | None, queue: str) -> str:
+    """Name the container of a queue's messages."""
+    return f'{prefix}:messages:{encode(project)}:{encode(queue)}'
+
+
+def claims(prefix: str, project: str | None, queue: str) -> str:
+    """Name the container of a queue's claims and gates."""
+    return f'{prefix}:claims:{encode(project)}:{encode(queue)}'
+
+
+def topic_messages(prefix: str, project: str | None, topic: str) -> str:
+    """Name the container of a topic's messages: not that of a queue's."""
+    return f'{prefix}:topic:{encode(project)}:{encode(topic)}'
+
+
+def registry(prefix: str, kind: str) -> str:
+    """Name the container of the control plane's records of one kind."""
+    return f'{prefix}:{kind}'
+
+
+def scoped(project: str | None, name: str) -> str:
+    """Name the record of something that belongs to a project.
+
+    Records of one project share the prefix ``scoped(project, '')``, and
+    sort by name as long as that is of the characters that Zaqar allows.
+    """
+    return f'{encode(project)}:{encode(name, _NAME_MAX) if name else ""}'
+
+
+def new_message_id() -> str:
+    """Make an id that sorts after all that this process made before."""
+    return str(uuid_utils.uuid7())
+
+
+def is_message_id(candidate: Any) -> bool:
+    """Tell whether this could be an id of :func:`new_message_id`.
+
+    Ids come from users, who may send anything at all.
+    """
+    return isinstance(candidate, str) and bool(_UUID7.fullmatch(candidate))
+
+
+def posted_at(message_id: str) -> float:
+    """Seconds since the epoch at which an id was made, by its maker's clock.
+    """
+    return int(message_id[:8] + message_id[9:13], 16) / 1000

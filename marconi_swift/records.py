@@ -1,0 +1,332 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What the stored things say, to and from what Swift stores of them.
+
+========  ================================================================
+message   Content-Type: :meth:`Message.content_type`; body: JSON, as posted
+gate      Content-Type: :meth:`Pass.content_type`; no body
+claim     body: JSON, :meth:`Claim.body`; Content-Type:
+          :meth:`Claim.content_type`
+========  ================================================================
+
+A Content-Type carries what a listing needs to decide: Swift returns it in
+every row, and a POST that sends one updates the row. The same header of
+the object itself is the truth that the row is a hint of.
+
+Times are seconds since the epoch by the clock of the process that wrote
+them. Each record answers questions about itself, given ``now``.
+"""
+
+from collections.abc import Mapping
+import dataclasses
+import datetime
+import math
+from typing import Any
+from urllib import parse
+
+from oslo_serialization import jsonutils
+from oslo_utils import timeutils
+
+from marconi_swift import names
+
+#: Version of all formats in this module; others are left alone.
+_VERSION = '1'
+
+_MEDIA_TYPE = 'application/json'
+
+#: Seconds for which Swift keeps what has expired. Expiry is decided from
+#: the records, by our clocks; X-Delete-At only sweeps, by Swift's, and this
+#: much may the clocks differ before it sweeps what is not expired yet.
+SWEEP_AFTER = 60
+
+
+def now() -> float:
+    """Seconds since the epoch, through the clock that Zaqar's tests set."""
+    return float(timeutils.utcnow_ts(True))
+
+
+@dataclasses.dataclass(frozen=True)
+class Hold:
+    """A claim's hold on a message, or on its gate."""
+
+    claim: str
+    #: When it ends by itself.
+    until: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Pass:
+    """What stands in a gate: who went through, and on what terms.
+
+    It is all that a claimer who lost needs to write the winner's claim back
+    to a message.
+    """
+
+    hold: Hold
+    #: Seconds that a message outlives the claim.
+    grace: int
+
+    def content_type(self) -> str:
+        return _content_type(
+            {**_hold_parameters(self.hold), 'grace': str(self.grace)})
+
+    @classmethod
+    def parse(cls, content_type: str) -> 'Pass | None':
+        """Undo :meth:`content_type`; None if this is no gate of ours."""
+        given = _parameters(content_type)
+        try:
+            hold = _hold(given) if given else None
+            return cls(hold, int(given['grace'])) if given and hold else None
+        except (KeyError, ValueError):
+            return None
+
+
+@dataclasses.dataclass(frozen=True)
+class Message:
+    """All that is stored of a message, but its body."""
+
+    id: str
+    #: Seconds, as the API shows it.
+    ttl: int
+    expires: float
+    #: Client id of the poster, any string.
+    poster: str
+    #: Neither listed nor claimed before this moment.
+    delayed_until: float = 0.0
+    checksum: str | None = None
+    #: How often it was claimed.
+    claim_count: int = 0
+    hold: Hold | None = None
+
+    def expired(self, at: float) -> bool:
+        return self.expires <= at
+
+    def delayed(self, at: float) -> bool:
+        return self.delayed_until > at
+
+    def held(self, at: float) -> Hold | None:
+        """The claim that holds it at a moment, as far as it knows."""
+        return self.hold if self.hold and self.hold.until > at else None
+
+    def age(self, at: float) -> int:
+        """Whole seconds since it was posted, however the clocks differ."""
+        return max(0, math.floor(at - names.posted_at(self.id)))
+
+    @property
+    def delete_at(self) -> float:
+        """The moment at which Swift may remove it."""
+        return self.expires + SWEEP_AFTER
+
+    def taken(self, hold: Hold, at: float, grace: int) -> 'Message':
+        """This message as a claim takes, or renews, its hold on it.
+
+        It outlives the claim by ``grace`` seconds; its life changes only
+        if it would end before that.
+        """
+        lasts = hold.until + grace
+        if lasts <= self.expires:
+            return dataclasses.replace(self, hold=hold)
+        return dataclasses.replace(
+            self, hold=hold, expires=float(lasts),
+            ttl=lasts - math.floor(at))
+
+    def shown(self, body: Any, at: float) -> dict[str, Any]:
+        """The message as Zaqar wants it."""
+        held = self.held(at)
+        message = {
+            'id': self.id,
+            'age': self.age(at),
+            'ttl': self.ttl,
+            'body': body,
+            'claim_id': held.claim if held else None,
+            'claim_count': self.claim_count,
+        }
+        if self.checksum is not None:
+            message['checksum'] = self.checksum
+        return message
+
+    def summary(self, at: float) -> dict[str, Any]:
+        """The message as a queue's stats show their oldest and newest."""
+        created = datetime.datetime.fromtimestamp(
+            names.posted_at(self.id), datetime.UTC)
+        return {'id': self.id, 'age': self.age(at),
+                'created': created.strftime('%Y-%m-%dT%H:%M:%SZ')}
+
+    def released(self) -> 'Message':
+        """This message as it is when no claim holds it."""
+        return dataclasses.replace(self, hold=None)
+
+    def content_type(self) -> str:
+        parameters = {
+            'ttl': str(self.ttl),
+            'expires': f'{self.expires:.3f}',
+            'poster': self.poster,
+        }
+        if self.delayed_until:
+            parameters['delayed'] = f'{self.delayed_until:.3f}'
+        if self.checksum is not None:
+            parameters['checksum'] = self.checksum
+        if self.claim_count:
+            parameters['count'] = str(self.claim_count)
+        if self.hold:
+            parameters |= _hold_parameters(self.hold)
+        return _content_type(parameters)
+
+    @classmethod
+    def parse(cls, name: str, content_type: str) -> 'Message | None':
+        """Undo :meth:`content_type`; None if this is no message of ours."""
+        given = _parameters(content_type)
+        if given is None or not names.is_message_id(name):
+            return None
+        try:
+            return cls(
+                id=name,
+                ttl=int(given['ttl']),
+                expires=float(given['expires']),
+                poster=given['poster'],
+                delayed_until=float(given.get('delayed', 0)),
+                checksum=given.get('checksum'),
+                claim_count=int(given.get('count', 0)),
+                hold=_hold(given))
+        except (KeyError, ValueError):
+            return None
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """The authority on what a claim holds."""
+
+    id: str
+    #: Seconds, from the last renewal.
+    ttl: int
+    #: Seconds that messages outlive the claim.
+    grace: int
+    #: When it was made or last renewed.
+    renewed: float
+    until: int
+    #: What stands in the gates of its messages: renewals leave that alone.
+    entered: Pass
+    #: The messages it won, as it last wrote them.
+    messages: Mapping[str, Message]
+
+    def live(self, at: float) -> bool:
+        return self.until > at
+
+    def holds(self, message_id: str, at: float) -> bool:
+        return self.live(at) and message_id in self.messages
+
+    def shown(self, at: float) -> dict[str, Any]:
+        """The claim as Zaqar wants it; its age is that of its renewal."""
+        return {'id': self.id, 'ttl': self.ttl,
+                'age': max(0, math.floor(at - self.renewed))}
+
+    @property
+    def delete_at(self) -> float:
+        """The moment at which Swift may remove the record."""
+        return self.until + SWEEP_AFTER
+
+    def content_type(self) -> str:
+        """What a listing of claims says: enough to find what nobody won."""
+        return _content_type({
+            'until': str(self.until),
+            'messages': '.'.join(map(digest, self.messages))})
+
+    def body(self) -> bytes:
+        return dump({
+            'v': int(_VERSION), 'ttl': self.ttl, 'grace': self.grace,
+            'renewed': self.renewed, 'until': self.until,
+            'entered': self.entered.content_type(),
+            'messages': {name: message.content_type()
+                         for name, message in self.messages.items()}})
+
+    @classmethod
+    def parse(cls, claim_id: str, body: bytes) -> 'Claim | None':
+        """Undo :meth:`body`; None if this is no claim of ours."""
+        try:
+            given = load(body)
+            if given['v'] != int(_VERSION):
+                return None
+            entered = Pass.parse(given['entered'])
+            messages = {name: Message.parse(name, content_type)
+                        for name, content_type in given['messages'].items()}
+            if entered is None:
+                return None
+            return cls(
+                id=claim_id, ttl=int(given['ttl']),
+                grace=int(given['grace']), renewed=float(given['renewed']),
+                until=int(given['until']), entered=entered,
+                messages={name: message for name, message in messages.items()
+                          if message is not None})
+        except (KeyError, ValueError, TypeError, AttributeError):
+            return None
+
+
+def digest(message_id: str) -> str:
+    """A short form of a message's id, for a claim's row in a listing."""
+    return message_id[-12:]
+
+
+def digests(content_type: str) -> frozenset[str]:
+    """The short forms of the messages that a claim's row says it won."""
+    given = _parameters(content_type) or {}
+    return frozenset(given.get('messages', '').split('.'))
+
+
+def _hold_parameters(hold: Hold) -> dict[str, str]:
+    return {'claim': hold.claim, 'until': str(hold.until)}
+
+
+def _hold(given: Mapping[str, str]) -> Hold | None:
+    if 'claim' not in given:
+        return None
+    return Hold(given['claim'], int(given['until']))
+
+
+def _content_type(parameters: Mapping[str, str]) -> str:
+    """Build a media type whose parameters are all plain tokens.
+
+    Swift's listing parser drops parts of parameters that are not
+    (``swift.common.utils.parse_content_type``).
+    """
+    return ';'.join([_MEDIA_TYPE, f'v={_VERSION}', *(
+        f'{key}={parse.quote(value, safe="", errors="surrogatepass")}'
+        for key, value in parameters.items())])
+
+
+def _parameters(content_type: str) -> dict[str, str] | None:
+    """Undo :func:`_content_type`; None for what it did not build."""
+    media_type, *parameters = content_type.split(';')
+    given = {}
+    for parameter in parameters:
+        key, _, value = parameter.strip().partition('=')
+        given[key] = parse.unquote(value, errors='surrogatepass')
+    if media_type.strip() != _MEDIA_TYPE or given.pop('v', '') != _VERSION:
+        return None
+    return given
+
+
+def dump(body: Any) -> bytes:
+    """Serialise a message's body, which may contain bytes.
+
+    Zaqar's encryption replaces bodies by bytes
+    (``zaqar.transport.encryptor``).
+    """
+    dumped: bytes = jsonutils.dump_as_bytes(body)
+    return dumped
+
+
+def load(body: bytes) -> Any:
+    """Undo :func:`dump`.
+
+    :raises ValueError: it is no JSON.
+    """
+    return jsonutils.loads(body)
