@@ -23,6 +23,7 @@ process that made them, and later ids of one process after earlier ones.
 """
 
 import hashlib
+import math
 import re
 from typing import Any
 from urllib import parse
@@ -110,6 +111,12 @@ def scoped(project: str | None, name: str) -> str:
 def new_message_id() -> str:
     """Make an id that sorts after all that this process made before."""
     return str(uuid_utils.uuid7())
+
+
+def first_id(at: float) -> str:
+    """The id that sorts before all that are made at a moment or later."""
+    time = f'{max(0, math.floor(at * 1000)):012x}'
+    return f'{time[:8]}-{time[8:]}-7000-8000-000000000000'
 
 
 def is_message_id(candidate: Any) -> bool:

@@ -99,6 +99,16 @@ _OPTIONS = [
         help='Seconds from the first try of a request after which it is '
              'not sent again, whatever retries says.'),
     cfg.FloatOpt(
+        'post_time_limit',
+        default=5.0,
+        min=0.1,
+        help='Seconds within which a posted message must be stored, from '
+             'when its id was made; a post that took longer is taken back '
+             'and answered 503. Readers that follow a queue rely on it: '
+             'their markers remember what they were given within this time '
+             'and clock_skew, in which others may still appear. Must be '
+             'the same in all processes that serve a queue.'),
+    cfg.FloatOpt(
         'claim_attempt_limit',
         default=10.0,
         min=1.0,
@@ -143,6 +153,7 @@ class Settings:
     fan_out: int
     retries: int
     retry_time_limit: float
+    post_time_limit: float
     claim_attempt_limit: float
     clock_skew: float
     #: Seconds to wait for a connection, and for each part of an answer.
@@ -228,6 +239,7 @@ def read(conf: cfg.ConfigOpts, group: str) -> Settings:
         fan_out=get('fan_out'),
         retries=get('retries'),
         retry_time_limit=get('retry_time_limit'),
+        post_time_limit=get('post_time_limit'),
         claim_attempt_limit=get('claim_attempt_limit'),
         clock_skew=get('clock_skew'),
         timeout=get('timeout') or _DEFAULT_TIMEOUT,

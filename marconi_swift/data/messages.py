@@ -23,8 +23,10 @@ import builtins
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
+import itertools
 import logging
 import math
+import time
 from typing import Any
 from typing import NamedTuple
 
@@ -35,6 +37,7 @@ from zaqar.storage import utils
 from marconi_swift import names
 from marconi_swift import records
 from marconi_swift.data import listing
+from marconi_swift.data import markers
 from marconi_swift.data import queue as queues
 from marconi_swift.data import taking
 from marconi_swift.store import errors as store_errors
@@ -45,6 +48,10 @@ LOG = logging.getLogger(__name__)
 #: Rows of the first listing for a page of messages: enough to look past
 #: several hundred claimed or expired ones, and cheap beside reading a page.
 _FIRST_ROWS = 1000
+
+#: Messages whose ids are made at a time: few enough to be stored well within
+#: post_time_limit.
+_BATCH = 200
 
 #: Rows of the first listing where nearly every row will do.
 _FEW_ROWS = 32
@@ -85,17 +92,34 @@ class MessageController(storage.Message):
         :raises zaqar.storage.errors.ConnectionError: see above.
         """
         container = self._container(project, queue)
-        drafts = [self._draft(message, str(client_uuid))
-                  for message in messages]
+        drafts: list[_Draft] = []
+        waiting = iter(messages)
         try:
-            unplaced = self._place(container, drafts)
-            if unplaced:
-                self._make_room(container, queue, project)
-                self._place(container, unplaced, insist=True)
+            while batch := list(itertools.islice(waiting, _BATCH)):
+                began = time.monotonic()
+                made = [self._draft(message, str(client_uuid))
+                        for message in batch]
+                drafts += made
+                unplaced = self._place(container, made)
+                if unplaced:
+                    self._make_room(container, queue, project)
+                    # Nobody can have read beyond them in a new container.
+                    began = time.monotonic()
+                    self._place(container, unplaced, insist=True)
+                self._check_time(began)
         except store_errors.SwiftError:
             self._take_back(container, drafts)
             raise
         return [draft.message.id for draft in drafts]
+
+    def _check_time(self, began: float) -> None:
+        """Refuse what was stored so late that a reader can have missed it."""
+        limit = self._settings.post_time_limit
+        taken = time.monotonic() - began
+        if taken > limit:
+            raise store_errors.SwiftError(
+                f'Storing {_BATCH} messages or fewer took {taken:.1f} s, '
+                f'longer than post_time_limit ({limit:.1f} s).')
 
     def _draft(self, message: dict[str, Any], poster: str) -> _Draft:
         """Read a posted message once: others may change it meanwhile."""
@@ -174,27 +198,36 @@ class MessageController(storage.Message):
         """Return an iterator over a page, and then over its marker.
 
         The page is full while enough messages match, oldest first; empty,
-        with no marker, for a queue or a marker that does not exist.
+        with no marker, for a queue or a marker that does not exist. A
+        reader who goes on from each marker is given every message once,
+        also those that appear late; see :mod:`marconi_swift.data.markers`.
         """
+        start = markers.Marker.parse(marker)
+        if start is None:
+            return iter((iter(()), None))
         at = records.now()
         hidden = None if echo or client_uuid is None else str(client_uuid)
 
         def wanted(message: records.Message) -> bool:
             return ((include_claimed or not message.held(at))
                     and (include_delayed or not message.delayed(at))
-                    and message.poster != hidden)
+                    and message.poster != hidden
+                    and not start.skips(message.id))
 
-        if marker and not names.is_message_id(marker):
-            return iter((iter(()), None))
         container = self._container(project, queue)
         page = [
             found.message.shown(found.body, at)
             for found in listing.confirmed(
                 self._store, container, wanted,
-                listing.hints(self._store, container, marker=marker or '',
+                listing.hints(self._store, container, marker=start.after,
                               first=_FIRST_ROWS),
                 limit)]
-        return iter((iter(page), page[-1]['id'] if page else None))
+        if not page:
+            return iter((iter(()), None))
+        following = start.advanced(
+            [message['id'] for message in page], at,
+            self._settings.post_time_limit + self._settings.clock_skew)
+        return iter((iter(page), str(following)))
 
     def first(
         self, queue: str, project: str | None = None, sort: int = 1,

@@ -192,7 +192,7 @@ def _translated(what: str) -> Iterator[None]:
                 f'{what} failed: {exc}. Check the auth_* options, user, '
                 'password and project of this driver.') from exc
         raise errors.Unanswered(f'{what} failed: {exc}') from exc
-    except (ksa_errors.ConnectFailure, ksa_errors.DiscoveryFailure) as exc:
+    except (ksa_errors.ConnectionError, ksa_errors.DiscoveryFailure) as exc:
         raise errors.Unanswered(f'{what} failed: {exc}') from exc
     except ksa_errors.ClientException as exc:
         raise errors.Unauthorized(f'{what} failed: {exc}') from exc

@@ -1,0 +1,375 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What claims promise, where Zaqar's own tests do not look."""
+
+from collections.abc import Callable
+from typing import Any
+
+from oslo_utils import fixture as oslo_fixture
+from zaqar.storage import errors
+
+from marconi_swift import names
+from marconi_swift import records
+from marconi_swift.store import errors as store_errors
+from tests.fixtures import fake_swift
+from tests.unit import test_messages
+
+_TTL, _GRACE = 60, 30
+
+
+class ClaimTest(test_messages.QueueTest):
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.claims = self.drivers.data.claim_controller
+        self.clock = self.useFixture(oslo_fixture.TimeFixture())
+        self.swift.clock = records.now
+
+    def claim(
+        self, limit: int = 10, ttl: int = _TTL,
+    ) -> tuple[str | None, list[dict[str, Any]]]:
+        claim_id, messages = self.claims.create(
+            'q', {'ttl': ttl, 'grace': _GRACE}, project='p', limit=limit)
+        return claim_id, list(messages)
+
+    def delete(self, message_id: Any, claim: Any = None) -> None:
+        self.messages.delete('q', message_id, project='p', claim=claim)
+
+    def get(self, message_id: str) -> dict[str, Any]:
+        message: dict[str, Any] = self.messages.get(
+            'q', message_id, project='p')
+        return message
+
+    def pass_time(self, seconds: float) -> None:
+        self.clock.advance_time_seconds(seconds)
+
+    def stats(self) -> tuple[int, int]:
+        stats = self.queues.stats('q', project='p')['messages']
+        return stats['free'], stats['claimed']
+
+
+class TestDelete(ClaimTest):
+    """Every row of the table of who may delete what."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        [self.held, self.other, self.free] = self.post(1, 2, 3)
+        self.mine, _ = self.claim(limit=1)
+        self.theirs, _ = self.claim(limit=1)
+
+    def refused(
+        self, error: type[Exception], message_id: str, claim: Any,
+    ) -> None:
+        self.assertRaises(error, self.delete, message_id, claim)
+        self.get(message_id)
+
+    def test_of_what_is_not_there_is_silent(self) -> None:
+        for claim in (None, self.mine, 'malformed', names.new_message_id()):
+            for message_id in (names.new_message_id(), 'malformed', '', 7):
+                self.delete(message_id, claim)
+
+    def test_of_a_free_message(self) -> None:
+        self.refused(errors.MessageNotClaimed, self.free, self.mine)
+        self.delete(self.free)
+        self.assertRaises(errors.MessageDoesNotExist, self.get, self.free)
+
+    def test_of_a_claimed_message(self) -> None:
+        self.refused(errors.MessageIsClaimed, self.held, None)
+        self.refused(errors.MessageNotClaimedBy, self.held, self.theirs)
+        self.delete(self.held, self.mine)
+        self.assertRaises(errors.MessageDoesNotExist, self.get, self.held)
+
+    def test_with_no_claim_at_all(self) -> None:
+        for claim in ('malformed', '', names.new_message_id(), 7):
+            for message_id in (self.held, self.free):
+                self.refused(errors.ClaimDoesNotExist, message_id, claim)
+
+    def test_with_a_claim_that_was_released(self) -> None:
+        self.claims.delete('q', self.mine, project='p')
+        self.refused(errors.ClaimDoesNotExist, self.held, self.mine)
+
+    def test_with_a_claim_that_expired(self) -> None:
+        self.pass_time(_TTL)
+        self.refused(errors.ClaimDoesNotExist, self.held, self.mine)
+        self.delete(self.held)
+
+    def test_shrinks_the_claim_and_the_counts(self) -> None:
+        self.assertEqual((1, 2), self.stats())
+
+        self.delete(self.held, self.mine)
+
+        self.assertEqual((1, 1), self.stats())
+        self.assertEqual([], list(self.claims.get(
+            'q', self.mine, project='p')[1]))
+
+
+class TestBulkDelete(ClaimTest):
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.ids = self.post(1, 2, 3)
+        self.mine, _ = self.claim(limit=1)
+        self.theirs, _ = self.claim(limit=1)
+
+    def bulk_delete(self, ids: list[str], *claims: Any) -> None:
+        self.messages.bulk_delete('q', ids, project='p', claim_ids=claims)
+
+    def test_checks_all_claims_before_it_deletes_anything(self) -> None:
+        for error, ids, claims in (
+                (errors.MessageNotClaimed, self.ids, (self.mine, self.theirs)),
+                (errors.ClaimDoesNotMatch, self.ids[:2], (self.mine,)),
+                (errors.ClaimDoesNotMatch, self.ids[:2], ('malformed',))):
+            self.assertRaises(error, self.bulk_delete, ids, *claims)
+            self.assertEqual([1, 2, 3], self.bodies(include_claimed=True))
+
+    def test_takes_several_claims(self) -> None:
+        self.bulk_delete([*self.ids[:2], 'malformed', names.new_message_id()],
+                         self.theirs, self.mine)
+
+        self.assertEqual([3], self.bodies(include_claimed=True))
+
+    def test_without_claims_takes_claimed_ones(self) -> None:
+        self.bulk_delete(self.ids)
+
+        self.assertEqual((0, 0), self.stats())
+
+
+class TestClaim(ClaimTest):
+
+    def test_of_nothing_writes_nothing(self) -> None:
+        self.post(1, delay=100)
+        self.swift.requests.clear()
+
+        self.assertEqual((None, []), self.claim())
+
+        self.assertEqual(['GET'], [
+            request.method for request in self.swift.requests])
+
+    def test_of_a_missing_queue_is_empty(self) -> None:
+        claim_id, messages = self.claims.create(
+            'none', {'ttl': 60, 'grace': 60}, project='p')
+
+        self.assertIsNone(claim_id)
+        self.assertEqual([], list(messages))
+
+    def test_leaves_a_message_all_that_it_had(self) -> None:
+        self.drivers.conf.set_override('enable_checksum', True)
+        [posted] = self.messages.post(
+            'q', [{'ttl': 300, 'body': {'a': 1}}], client_uuid='the-poster',
+            project='p')
+        before = self.get(posted)
+
+        claim_id, [claimed] = self.claim()
+        self.pass_time(7)
+        self.claims.update('q', claim_id, {'ttl': 60, 'grace': 60},
+                           project='p')
+        self.claims.delete('q', claim_id, project='p')
+        after = self.get(posted)
+
+        self.assertEqual({**before, 'claim_id': claim_id, 'claim_count': 1},
+                         claimed)
+        self.assertEqual({**before, 'claim_count': 1, 'age': 7}, after)
+        hidden = self.messages.list('q', project='p',
+                                    client_uuid='the-poster')
+        self.assertEqual([], list(next(hidden)))
+
+    def test_extends_lives_that_would_end_before_it(self) -> None:
+        short, long = self.post(1, ttl=70)[0], self.post(2, ttl=1000)[0]
+        self.pass_time(50)
+
+        claim_id, _ = self.claim(ttl=100)
+
+        self.assertEqual(130, self.get(short)['ttl'])
+        self.assertEqual(1000, self.get(long)['ttl'])
+        self.pass_time(129)
+        self.assertEqual(179, self.get(short)['age'])
+        self.pass_time(1)
+        self.assertRaises(errors.MessageDoesNotExist, self.get, short)
+
+    def test_is_renewed_from_the_moment_of_renewal(self) -> None:
+        [posted] = self.post(1, ttl=70)
+        claim_id, _ = self.claim()
+        self.pass_time(59)
+
+        self.claims.update('q', claim_id, {'ttl': 200, 'grace': 50},
+                           project='p')
+
+        self.pass_time(199)
+        claim, [message] = self.claims.get('q', claim_id, project='p')
+        self.assertEqual({'id': claim_id, 'ttl': 200, 'age': 199}, claim)
+        self.assertEqual(250, message['ttl'])
+        self.assertEqual((None, []), self.claim())
+        self.delete(posted, claim_id)
+
+    def test_that_was_renewed_frees_its_messages_when_released(self) -> None:
+        self.post(1)
+        claim_id, _ = self.claim()
+        self.claims.update('q', claim_id, {'ttl': 200, 'grace': 50},
+                           project='p')
+
+        self.claims.delete('q', claim_id, project='p')
+
+        self.swift.requests.clear()
+        self.assertEqual(1, len(self.claim()[1]))
+        self.assertEqual(['PUT', 'HEAD'], [
+            request.method for request in self.swift.requests
+            if (request.name or '').startswith('gate/')])
+
+    def test_that_expired_frees_its_messages_by_all_clocks(self) -> None:
+        self.post(1)
+        self.claim()
+        skew = self.drivers.data.account.settings.clock_skew
+
+        self.pass_time(_TTL + skew - 1)
+        self.assertEqual((None, []), self.claim())
+        self.pass_time(1)
+
+        self.assertEqual(1, len(self.claim()[1]))
+
+    def test_takes_the_oldest_first(self) -> None:
+        self.post(*range(30))
+
+        self.assertEqual([list(range(start, start + 10))
+                          for start in (0, 10, 20)],
+                         [[message['body'] for message in self.claim()[1]]
+                          for _ in range(3)])
+
+    def test_of_other_claimers_records_is_never_shared(self) -> None:
+        """A claimer that lost wrote its name to a message and died."""
+        [posted] = self.post(1)
+        winner, _ = self.claim()
+        lost = names.new_message_id()
+        stored = self.swift.request('GET', self.container, posted)
+        self.swift.request('POST', self.container, posted, headers={
+            'Content-Type': stored.headers['content-type'].replace(
+                winner or '', lost),
+            'X-Delete-At': stored.headers['x-delete-at']})
+        self.assertEqual(lost, self.get(posted)['claim_id'])
+
+        self.pass_time(_TTL - 1)
+
+        self.assertEqual((None, []), self.claim())
+        self.delete(posted, winner)
+
+    def test_of_a_claimer_that_died_is_void_after_its_time(self) -> None:
+        self.post(1)
+        self.swift.faults.append(fake_swift.Fault(
+            1, 'before', store_errors.Unanswered('died'),
+            lambda request: (request.name or '').startswith('claim/')))
+        self.assertRaises(errors.ConnectionError, self.claim)
+        limit = self.drivers.data.account.settings
+
+        self.pass_time(2 * limit.claim_attempt_limit + limit.clock_skew)
+        self.assertEqual((None, []), self.claim())
+        self.pass_time(1)
+
+        self.assertEqual(1, len(self.claim()[1]))
+
+    def test_keeps_what_it_has_if_something_fails_midway(self) -> None:
+        self.post(*range(5))
+        self.swift.faults.append(fake_swift.Fault(
+            3, 'before', store_errors.Unanswered('lost'),
+            lambda request: (request.name or '').startswith('gate/')
+            and request.method == 'PUT'))
+
+        claim_id, messages = self.claim()
+
+        self.assertEqual(4, len(messages))
+        for message in messages:
+            self.delete(message['id'], claim_id)
+
+
+class TestDeadLetters(ClaimTest):
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.queues.create('dead', project='p')
+        self.queues.set_metadata('q', {
+            '_max_claim_count': 2, '_dead_letter_queue': 'dead',
+            '_dead_letter_queue_messages_ttl': 900}, project='p')
+
+    def give_up(self) -> None:
+        claim_id, _ = self.claim(limit=1)
+        self.claims.delete('q', claim_id, project='p')
+
+    def test_are_what_was_claimed_too_often(self) -> None:
+        [posted] = self.post('bad')
+        self.give_up()
+        self.give_up()
+        good = self.post('good')
+
+        claim_id, messages = self.claim()
+
+        self.assertEqual(good, [message['id'] for message in messages])
+        [dead] = next(self.messages.list('dead', project='p', echo=True))
+        self.assertEqual((posted, 'bad', 900, None, 2), tuple(
+            dead[key] for key in (
+                'id', 'body', 'ttl', 'claim_id', 'claim_count')))
+        stats = self.queues.stats('dead', project='p')['messages']
+        self.assertEqual((1, 0), (stats['free'], stats['claimed']))
+        self.pass_time(899)
+        self.messages.get('dead', posted, project='p')
+        self.pass_time(1)
+        self.assertRaises(errors.MessageDoesNotExist, self.messages.get,
+                          'dead', posted, project='p')
+
+    def test_are_never_lost_between_two_queues(self) -> None:
+        for when in ('before', 'after'):
+            for method in ('PUT', 'DELETE'):
+                self.queues.delete('dead', project='p')
+                self.queues.create('dead', project='p')
+                [posted] = self.post('bad')
+                self.give_up()
+                self.give_up()
+                matches: Callable[[Any], bool] = (
+                    lambda request, method=method, posted=posted:
+                    request.method == method and request.name == posted)
+                self.swift.faults[:] = [fake_swift.Fault(
+                    1, when, store_errors.Unanswered('lost'), matches)]
+                self.assertRaises(errors.ConnectionError, self.claim)
+
+                self.pass_time(_TTL + 10)
+                self.assertEqual((None, []), self.claim())
+
+                self.assertEqual([posted], [message['id'] for message in next(
+                    self.messages.list('dead', project='p', echo=True))])
+                self.assertEqual([], self.bodies(include_claimed=True))
+
+
+class TestPop(ClaimTest):
+
+    def test_takes_free_messages_away(self) -> None:
+        self.post(*range(12))
+        self.claim(limit=2)
+
+        popped = self.messages.pop('q', 100, project='p')
+
+        self.assertEqual(list(range(2, 12)), [m['body'] for m in popped])
+        self.assertEqual(
+            {'id', 'age', 'ttl', 'body', 'claim_id', 'claim_count'},
+            set(popped[0]))
+        self.assertIsNone(popped[0]['claim_id'])
+        self.assertEqual([], self.messages.pop('q', 100, project='p'))
+        self.assertEqual((0, 2), self.stats())
+
+    def test_returns_only_what_is_gone_for_certain(self) -> None:
+        self.post(1, 2, 3)
+        self.swift.faults.append(fake_swift.Fault(
+            2, 'before', store_errors.Unanswered('lost'),
+            lambda request: request.method == 'DELETE'))
+
+        first = self.messages.pop('q', 3, project='p')
+        self.pass_time(30)
+        second = self.messages.pop('q', 3, project='p')
+
+        self.assertEqual([2, 1], [len(first), len(second)])
+        self.assertEqual({1, 2, 3}, {m['body'] for m in first + second})

@@ -1,0 +1,264 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Messages and queues where Swift fails, lags, or holds foreign things."""
+
+import contextlib
+import types
+from typing import Any
+import uuid
+
+import fixtures
+import testtools
+from zaqar.storage import errors as zaqar_errors
+from zaqar.storage import pipeline
+
+from marconi_swift import names
+from marconi_swift.store import errors
+from tests.fixtures import conf
+from tests.fixtures import fake_swift
+
+
+class QueueTest(testtools.TestCase):
+    """Has a queue on a model of Swift."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.drivers = self.useFixture(conf.FakeDrivers(retries=0))
+        self.swift = self.drivers.swift
+        self.pipeline = pipeline.DataDriver(
+            self.drivers.conf, self.drivers.data, self.drivers.control)
+        self.queues = self.pipeline.queue_controller
+        self.messages = self.drivers.data.message_controller
+        self.queues.create('q', project='p')
+        self.container = names.messages('marconi', 'p', 'q')
+        self.swift.requests.clear()
+
+    def post(self, *bodies: Any, **fields: Any) -> list[str]:
+        return self.messages.post(
+            'q', [{'ttl': 60, 'body': body, **fields} for body in bodies],
+            client_uuid=uuid.uuid4(), project='p')
+
+    def bodies(self, **kwargs: Any) -> list[Any]:
+        listed = self.messages.list(
+            'q', project='p', echo=True, limit=100, **kwargs)
+        return [message['body'] for message in next(listed)]
+
+
+class TestPosting(QueueTest):
+
+    def test_takes_back_what_was_stored_if_one_can_not_be(self) -> None:
+        for number in range(1, 6):
+            for when in ('before', 'after'):
+                self.swift.faults[:] = [fake_swift.Fault(
+                    number, when, errors.Unanswered('lost'),
+                    lambda request: request.method == 'PUT')]
+
+                self.assertRaises(
+                    errors.Unanswered, self.post, 1, 2, 3, 4, 5)
+
+                self.assertEqual([], self.bodies())
+
+    def test_takes_back_what_was_stored_too_late_for_readers(self) -> None:
+        moments = iter([0.0, 5.1])
+        self.useFixture(fixtures.MonkeyPatch(
+            'marconi_swift.data.messages.time',
+            types.SimpleNamespace(monotonic=lambda: next(moments))))
+
+        error = self.assertRaises(errors.SwiftError, self.post, 1, 2)
+
+        self.assertIn('post_time_limit', str(error))
+        self.assertEqual([], self.bodies())
+
+    def test_makes_the_containers_that_zaqar_did_not_ask_for(self) -> None:
+        self.drivers.control.queue_controller.create('lazy', project='p')
+
+        ids = self.messages.post(
+            'lazy', ({'ttl': 60, 'body': n} for n in range(3)),
+            client_uuid='a client', project='p')
+
+        self.assertEqual(ids, sorted(ids))
+        self.assertEqual(
+            [0, 1, 2], [message['body'] for message in
+                        self.messages.bulk_get('lazy', ids, project='p')])
+
+    def test_to_no_queue_is_refused_and_leaves_nothing(self) -> None:
+        self.assertRaises(
+            zaqar_errors.QueueDoesNotExist, self.messages.post, 'none',
+            [{'ttl': 60}], client_uuid='x', project='p')
+
+        self.assertEqual(404, self.swift.request(
+            'HEAD', names.messages('marconi', 'p', 'none')).status)
+
+    def test_reads_what_others_are_changing_once(self) -> None:
+        class Changing(dict):  # type: ignore[type-arg]
+            def __iter__(self) -> Any:
+                raise RuntimeError('changed during iteration')
+
+            items = keys = values = __iter__
+
+        [posted] = self.messages.post(
+            'q', [Changing(ttl=60, body={'a': 1}, queue_name='q')],
+            client_uuid='x', project='p')
+
+        self.assertEqual(
+            {'id', 'age', 'ttl', 'body', 'claim_id', 'claim_count'},
+            set(self.messages.get('q', posted, project='p')))
+
+    def test_keeps_any_client_s_id(self) -> None:
+        for client in ('0123456789', 'ü;a="b"', 'x' * 36, uuid.uuid4()):
+            self.messages.post('q', [{'ttl': 60, 'body': str(client)}],
+                               client_uuid=client, project='p')
+
+            listed = self.messages.list(
+                'q', project='p', client_uuid=client, limit=100)
+            self.assertNotIn(str(client), [
+                message['body'] for message in next(listed)])
+
+    def test_keeps_bodies_as_they_are(self) -> None:
+        bodies = [None, 0, '', [], {}, {'a.b': {'$c': [1.5, None]}},
+                  'ü\N{SNOWMAN}\ud800', 'x' * 100_000, {'': ''}]
+
+        self.post(*bodies)
+
+        self.assertEqual(bodies, self.bodies())
+
+
+class TestReading(QueueTest):
+
+    def test_ignores_what_it_did_not_write_and_keeps_it(self) -> None:
+        [ours] = self.post('ours')
+        foreign = {
+            'a-file': 'text/plain',
+            names.new_message_id(): 'text/plain',
+            names.new_message_id(): 'application/json;v=2;ttl=1',
+            names.new_message_id(): 'application/json;v=1;ttl=x'}
+        for name, content_type in foreign.items():
+            self.swift.request('PUT', self.container, name, body=b'x',
+                               headers={'Content-Type': content_type})
+
+        self.assertEqual(['ours'], self.bodies())
+        stats = self.queues.stats('q', project='p')['messages']
+        self.assertEqual(1, stats['total'])
+        claimed = self.drivers.data.claim_controller.create(
+            'q', {'ttl': 60, 'grace': 60}, project='p')
+        self.assertEqual([ours], [m['id'] for m in claimed[1]])
+        for name in foreign:
+            self.assertEqual(200, self.swift.request(
+                'GET', self.container, name).status)
+
+    def test_ignores_a_body_that_is_no_json(self) -> None:
+        ours, broken = self.post('ours', 'broken')
+        stored = self.swift.request('GET', self.container, broken)
+        self.swift.request(
+            'PUT', self.container, broken, body=b'{"a":',
+            headers={'Content-Type': stored.headers['content-type']})
+
+        self.assertEqual(['ours'], self.bodies())
+        self.assertEqual([ours], [message['id'] for message in
+                                  self.messages.bulk_get(
+                                      'q', [broken, ours], project='p')])
+
+    def test_fills_pages_past_what_it_leaves_out(self) -> None:
+        for number in range(60):
+            self.post(number, **({'delay': 600} if number % 3 else {}))
+
+        listed = self.messages.list('q', project='p', echo=True, limit=15)
+
+        self.assertEqual(list(range(0, 45, 3)), [
+            message['body'] for message in next(listed)])
+
+    def test_shows_nothing_that_a_stale_listing_still_has(self) -> None:
+        kept, gone = self.post('kept', 'gone')
+        self.swift.lag = True
+        self.messages.delete('q', gone, project='p')
+
+        self.assertEqual(['kept'], self.bodies())
+        self.assertRaises(zaqar_errors.MessageDoesNotExist,
+                          self.messages.get, 'q', gone, project='p')
+
+    def test_takes_no_ids_of_anybodys_making_to_swift(self) -> None:
+        for made_up in ('', '.', '..', 'a/b', '%2F', '\0', 'x' * 2000, 7,
+                        None, [], {}, '../' + names.new_message_id()):
+            self.messages.delete('q', made_up, project='p')
+            self.messages.bulk_delete('q', [made_up], project='p')
+            self.assertEqual([], list(self.messages.bulk_get(
+                'q', [made_up], project='p')))
+            self.assertRaises(zaqar_errors.MessageDoesNotExist,
+                              self.messages.get, 'q', made_up, project='p')
+
+        self.assertEqual([], self.swift.requests)
+
+
+class TestQueues(QueueTest):
+
+    def test_are_deleted_with_all_that_is_theirs(self) -> None:
+        self.post(*range(250))
+        self.drivers.data.claim_controller.create(
+            'q', {'ttl': 60, 'grace': 60}, project='p')
+
+        self.queues.delete('q', project='p')
+
+        self.assertEqual(404, self.swift.request(
+            'HEAD', self.container).status)
+        self.assertEqual(404, self.swift.request(
+            'HEAD', names.claims('marconi', 'p', 'q')).status)
+        self.assertRaises(zaqar_errors.QueueDoesNotExist,
+                          self.queues.stats, 'q', project='p')
+
+    def test_whose_deletion_broke_off_can_be_deleted_again(self) -> None:
+        number = 0
+        broken = True
+        while broken:
+            number += 1
+            self.queues.create('q', project='p')
+            self.post(*range(5))
+            self.swift.faults[:] = [fake_swift.Fault(
+                number, 'before', errors.Unanswered('lost'))]
+            with contextlib.suppress(zaqar_errors.ConnectionError):
+                self.queues.delete('q', project='p')
+            broken = self.swift.faults[0].fired
+            self.swift.faults.clear()
+            self.queues.delete('q', project='p')
+            self.queues.create('q', project='p')
+            self.assertEqual(0, self.queues.stats(
+                'q', project='p')['messages']['total'])
+
+        self.assertGreater(number, 10)
+
+    def test_of_equal_names_in_other_projects_are_others(self) -> None:
+        self.post('secret')
+        for project in (None, '', 'None', 'p/q', 'P', 'p:q'):
+            self.queues.create('q', project=project)
+
+            self.assertEqual(0, self.queues.stats(
+                'q', project=project)['messages']['total'])
+            self.queues.delete('q', project=project)
+
+        self.assertEqual(['secret'], self.bodies())
+
+    def test_are_listed_by_name_and_metadata(self) -> None:
+        for name, metadata in (('a1', {'k': 1}), ('a2', {'k': 2}),
+                               ('b1', {'k': 1})):
+            self.queues.create(name, metadata=metadata, project='p')
+
+        def listed(**kwargs: Any) -> list[str]:
+            cursor = self.queues.list(project='p', **kwargs)
+            return [queue['name'] for queue in next(cursor)]
+
+        self.assertEqual(['a1', 'a2', 'b1', 'q'], listed())
+        self.assertEqual(['a1', 'b1'], listed(kfilter={'k': 1}))
+        self.assertEqual(['a1', 'a2'], listed(name='a'))
+        self.assertEqual(['a1'], listed(name='a', kfilter={'k': 1}))
+        self.assertEqual(['b1', 'q'], listed(marker='a2'))
+        self.assertEqual(['a1'], listed(limit=1))
+        self.assertEqual(4, self.queues.calculate_resource_count(
+            project='p'))

@@ -1,0 +1,101 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Names of containers and objects, each with its parser."""
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies
+import testtools
+
+from marconi_swift import names
+from marconi_swift import options
+
+_PROJECTS = strategies.one_of(
+    strategies.none(), strategies.text(max_size=256),
+    strategies.sampled_from([
+        '', 'None', '%', '%~', '/', ':', '.', '..', 'a/b', 'a%2Fb', 'a:b',
+        '\N{SNOWMAN}' * 256, '\ud800', '\0', 'A', 'a']))
+_QUEUES = strategies.text(max_size=64)
+
+
+class TestEncoding(testtools.TestCase):
+
+    @given(_PROJECTS, _PROJECTS)
+    def test_no_two_names_are_encoded_alike(
+        self, one: str | None, other: str | None,
+    ) -> None:
+        self.assertEqual(one == other,
+                         names.encode(one) == names.encode(other))
+
+    @given(_PROJECTS)
+    def test_is_undone_unless_it_is_a_hash(self, name: str | None) -> None:
+        encoded = names.encode(name)
+
+        if encoded.startswith('%~'):
+            self.assertRaises(ValueError, names.decode, encoded)
+        else:
+            self.assertEqual(name, names.decode(encoded))
+
+    @given(_PROJECTS, _QUEUES, _PROJECTS, _QUEUES)
+    def test_no_two_queues_share_a_container(
+        self, project: str | None, queue: str, other_project: str | None,
+        other_queue: str,
+    ) -> None:
+        prefix = 'p' * options.PREFIX_MAX
+        containers = [
+            name(prefix, project, queue)
+            for name in (names.messages, names.claims, names.topic_messages)]
+        others = [
+            name(prefix, other_project, other_queue)
+            for name in (names.messages, names.claims, names.topic_messages)]
+
+        same = (project, queue) == (other_project, other_queue)
+        self.assertEqual(3 if same else 6, len({*containers, *others}))
+        for container in containers:
+            self.assertLessEqual(len(container.encode()), 256)
+            self.assertNotIn('/', container)
+
+    @given(_PROJECTS, _QUEUES)
+    def test_records_fit_an_object_and_are_no_dot_segment(
+        self, project: str | None, queue: str,
+    ) -> None:
+        name = names.scoped(project, queue)
+
+        self.assertLessEqual(len(name), 1024)
+        self.assertNotIn('/', name)
+        self.assertIn(':', name)
+
+
+class TestMessageIds(testtools.TestCase):
+
+    def test_sort_in_the_order_they_are_made(self) -> None:
+        made = [names.new_message_id() for _ in range(10_000)]
+
+        self.assertEqual(made, sorted(set(made)))
+
+    def test_say_when_they_were_made(self) -> None:
+        self.assertEqual(1_800_000_000.123,
+                         names.posted_at(names.first_id(1_800_000_000.123)))
+
+    def test_are_recognised(self) -> None:
+        self.assertTrue(names.is_message_id(names.new_message_id()))
+
+    @given(strategies.one_of(
+        strategies.none(), strategies.text(), strategies.binary(),
+        strategies.integers(), strategies.uuids(version=4).map(str),
+        strategies.sampled_from([
+            '', '.', '..', '../x', 'a/b', '%2F', '\0', 'x' * 2000,
+            names.new_message_id() + '\n',
+            names.new_message_id().upper() + 'A'])))
+    def test_nothing_else_is_one(self, candidate: Any) -> None:
+        self.assertFalse(names.is_message_id(candidate))

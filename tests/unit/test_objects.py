@@ -1,0 +1,318 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The primitives: their outcomes, and what becomes of failures."""
+
+from collections.abc import Callable
+import inspect
+import time
+from typing import Any
+
+import fixtures
+import tenacity
+import testtools
+
+from marconi_swift.store import errors
+from marconi_swift.store import fan_out
+from marconi_swift.store import objects
+from marconi_swift.store import retry
+from tests.fixtures import fake_swift
+
+_DONE, _EXISTS, _MISSING, _STALE = (
+    objects.Outcome.DONE, objects.Outcome.EXISTS, objects.Outcome.MISSING,
+    objects.Outcome.STALE)
+
+Primitive = Callable[[objects.ObjectStore], Any]
+
+#: A call of each primitive; a test sees to it that none is forgotten.
+_CALLS: dict[str, Primitive] = {
+    'create': lambda store: store.create('c', 'new', content_type='a/b'),
+    'replace': lambda store: store.replace('c', 'o', content_type='a/b'),
+    'annotate': lambda store: store.annotate('c', 'o', content_type='a/b'),
+    'read': lambda store: store.read('c', 'o'),
+    'head': lambda store: store.head('c', 'o'),
+    'delete': lambda store: store.delete('c', 'o'),
+    'delete_many': lambda store: store.delete_many('c', ['o']),
+    'make_container': lambda store: store.make_container('c', None),
+    'drop_container': lambda store: store.drop_container('c'),
+    'page': lambda store: store.page('c'),
+    'rows': lambda store: list(store.rows('c')),
+    'empty_container': lambda store: store.empty_container('c'),
+    'check_account': lambda store: store.check_account(),
+}
+
+#: What calls functions that its caller gives, rather than Swift.
+_CALLERS = {'insist', 'each', 'outcomes', 'both'}
+
+_NOT_NOW = (408, 429, 498, 500, 502, 503, 504, 507)
+
+
+class ObjectsTest(testtools.TestCase):
+    """Has a store on a model of Swift, with an object ``o`` in ``c``."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.waits: list[float] = []
+        self.useFixture(fixtures.MonkeyPatch(
+            'tenacity.nap.time.sleep', self.waits.append))
+        self.swift = fake_swift.FakeSwift()
+        self.store = objects.ObjectStore(
+            self.swift, retry.Policy(retries=2, time_limit=60),
+            fan_out.FanOut(4))
+        self.store.make_container('c', None)
+        self.store.create('c', 'o', content_type='a/b', body=b'there')
+        self.swift.requests.clear()
+
+    def strike(self, number: int, when: Any, outcome: Any) -> None:
+        self.swift.faults.append(fake_swift.Fault(number, when, outcome))
+
+
+class TestOutcomes(ObjectsTest):
+
+    def test_of_create(self) -> None:
+        def create(container: str, name: str) -> objects.Outcome:
+            return self.store.create(container, name, content_type='a/b')
+
+        self.assertIs(_DONE, create('c', 'new'))
+        self.assertIs(_EXISTS, create('c', 'new'))
+        self.assertIs(_MISSING, create('nowhere', 'new'))
+
+    def test_of_what_needs_an_object(self) -> None:
+        self.assertIs(
+            _MISSING, self.store.annotate('c', 'x', content_type='a/b'))
+        self.assertIs(_MISSING, self.store.delete('c', 'x'))
+        self.assertIsNone(self.store.read('c', 'x'))
+        self.assertIsNone(self.store.head('c', 'x'))
+
+    def test_of_a_conditional_delete(self) -> None:
+        later = int(time.time()) + 100
+        self.store.replace('c', 'o', content_type='a/b', delete_at=later)
+
+        self.assertIs(_STALE, self.store.delete(
+            'c', 'o', only_if_delete_at=later + 1))
+        self.assertIs(_DONE, self.store.delete(
+            'c', 'o', only_if_delete_at=later))
+
+    def test_of_containers(self) -> None:
+        self.assertTrue(self.store.make_container('new', None))
+        self.assertFalse(self.store.make_container('new', None))
+        self.assertIs(_EXISTS, self.store.drop_container('c'))
+        self.assertIs(_DONE, self.store.drop_container('new'))
+        self.assertIs(_MISSING, self.store.drop_container('new'))
+
+    def test_of_a_missing_container_listed(self) -> None:
+        self.assertEqual([], self.store.page('nowhere'))
+        self.assertEqual([], list(self.store.rows('nowhere')))
+
+
+class TestListing(ObjectsTest):
+
+    def test_goes_on_page_by_page_as_far_as_asked(self) -> None:
+        for number in range(100):
+            self.store.create('c', f'p/{number:03}', content_type='a/b')
+        self.swift.requests.clear()
+
+        rows = self.store.rows('c', prefix='p/', first=10)
+        first = [next(rows).name for _ in range(10)]
+
+        self.assertEqual(1, len(self.swift.requests))
+        self.assertEqual(
+            [f'p/{number:03}' for number in range(100)],
+            first + [row.name for row in rows])
+        self.assertEqual(2, len(self.swift.requests))
+
+    def test_goes_backwards(self) -> None:
+        self.store.create('c', 'p', content_type='a/b')
+
+        self.assertEqual(['p', 'o'], [
+            row.name for row in self.store.rows('c', reverse=True, first=1)])
+
+
+class TestDeletingMany(ObjectsTest):
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.names = [f'ü/{number} %2F' for number in range(2500)]
+        for name in self.names:
+            self.store.create('c', name, content_type='a/b')
+        self.swift.requests.clear()
+
+    def test_takes_bulk_requests(self) -> None:
+        self.store.delete_many('c', self.names)
+
+        self.assertEqual(['o'], [row.name for row in self.store.page('c')])
+        self.assertEqual(3, sum(
+            'bulk-delete' in request.query
+            for request in self.swift.requests))
+
+    def test_does_without_them(self) -> None:
+        self.swift.bulk_delete = False
+
+        self.store.delete_many('c', self.names)
+
+        self.assertEqual(['o'], [row.name for row in self.store.page('c')])
+
+
+class TestLostAnswers(ObjectsTest):
+    """An answer is lost after the request took effect."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.strike(1, 'after', errors.Unanswered('lost'))
+
+    def test_to_create_is_read_back_by_its_owner(self) -> None:
+        self.assertIs(_DONE, self.store.create(
+            'c', 'new', content_type='a/b', owner='me'))
+
+    def test_to_create_leaves_an_anonymous_one_unsure(self) -> None:
+        self.assertIs(_EXISTS, self.store.create(
+            'c', 'new', content_type='a/b'))
+
+    def test_to_delete_counts_as_done(self) -> None:
+        self.assertIs(_DONE, self.store.delete('c', 'o'))
+
+
+class TestLostRequests(ObjectsTest):
+    """An answer is lost, and the request had no effect."""
+
+    def test_to_create_what_another_made_meanwhile(self) -> None:
+        self.store.create('c', 'new', content_type='a/b', owner='other')
+        self.strike(1, 'before', errors.Unanswered('lost'))
+
+        self.assertIs(_EXISTS, self.store.create(
+            'c', 'new', content_type='a/b', owner='me'))
+
+    def test_to_delete_is_done_again(self) -> None:
+        self.strike(1, 'before', errors.Unanswered('lost'))
+
+        self.assertIs(_DONE, self.store.delete('c', 'o'))
+        self.assertIsNone(self.store.read('c', 'o'))
+
+
+class TestFailures(ObjectsTest):
+
+    def test_are_tested_for_every_primitive(self) -> None:
+        public = {name for name, _ in inspect.getmembers(
+            objects.ObjectStore, inspect.isfunction)
+            if not name.startswith('_')}
+
+        self.assertEqual(public, _CALLS.keys() | _CALLERS)
+
+    def restore(self) -> None:
+        self.swift.faults[:] = []
+        self.store.make_container('c', None)
+        self.store.replace('c', 'o', content_type='a/b')
+        self.store.delete('c', 'new')
+
+    def test_that_pass_are_not_seen(self) -> None:
+        for name, call in _CALLS.items():
+            for fault in (*_NOT_NOW, errors.Unanswered('lost')):
+                self.swift.faults[:] = []
+                self.strike(1, 'before', fault)
+
+                call(self.store)
+
+                self.assertTrue(self.swift.faults[0].fired, name)
+                self.restore()
+
+    def test_that_last_are_translated(self) -> None:
+        for name, call in _CALLS.items():
+            for fault in (*_NOT_NOW, 418, errors.Unanswered('lost')):
+                self.swift.faults[:] = []
+                for number in (1, 2, 3):
+                    self.strike(number, 'before', fault)
+
+                error = self.assertRaises(
+                    errors.SwiftError, call, self.store)
+
+                if isinstance(fault, int):
+                    self.assertIn(str(fault), str(error), name)
+                self.restore()
+
+    def test_are_waited_out_as_long_as_swift_asks(self) -> None:
+        self.useFixture(fixtures.MonkeyPatch(
+            'marconi_swift.store.retry._backoff', lambda state: 0.0))
+        answers = [(429, {'retry-after': '7'}), (200, {})]
+
+        def send() -> Any:
+            status, headers = answers.pop(0)
+            return fake_swift.transport.Response(status, headers, b'')
+
+        answer = retry.Policy(retries=2, time_limit=60).ask(send)
+
+        self.assertTrue(answer.repeated)
+        self.assertEqual([7.0], self.waits)
+
+    def test_are_not_waited_out_beyond_the_time_limit(self) -> None:
+        def send() -> Any:
+            return fake_swift.transport.Response(
+                503, {'retry-after': '61'}, b'')
+
+        self.assertRaises(
+            errors.Refused, retry.Policy(retries=9, time_limit=60).ask, send)
+        self.assertEqual([], self.waits)
+
+
+class TestInsisting(ObjectsTest):
+
+    def test_makes_the_container(self) -> None:
+        self.assertIs(_DONE, self.store.insist(
+            'new', None, lambda: self.store.create(
+                'new', 'o', content_type='a/b')))
+
+    def test_waits_for_a_proxy_that_does_not_see_it_yet(self) -> None:
+        outcomes = [_MISSING, _MISSING, _DONE]
+
+        self.assertIs(_DONE, self.store.insist(
+            'c', None, lambda: outcomes.pop(0)))
+        self.assertEqual(2, len(self.waits))
+
+    def test_gives_up(self) -> None:
+        self.useFixture(fixtures.MonkeyPatch(
+            'marconi_swift.store.objects._until_container_is_seen',
+            tenacity.Retrying(
+                retry=tenacity.retry_if_result(lambda _: True),
+                stop=tenacity.stop_after_attempt(3))))
+
+        self.assertRaises(errors.SwiftError, self.store.insist,
+                          'c', None, lambda: _MISSING)
+
+
+class TestFanOut(testtools.TestCase):
+
+    def test_keeps_the_order_of_its_items(self) -> None:
+        fan = fan_out.FanOut(8)
+
+        self.assertEqual([n * n for n in range(500)],
+                         fan.each(lambda n: n * n, range(500)))
+        self.assertEqual([], fan.each(lambda n: n, []))
+
+    def test_ends_all_calls_before_it_raises_the_first_error(self) -> None:
+        ended = []
+
+        def call(number: int) -> None:
+            ended.append(number)
+            if number % 2:
+                raise ValueError(number)
+
+        error = self.assertRaises(
+            ValueError, fan_out.FanOut(4).each, call, range(100))
+
+        self.assertEqual(100, len(ended))
+        self.assertEqual((1,), error.args)
+
+    def test_does_not_stop_for_a_caller_within_a_call(self) -> None:
+        fan = fan_out.FanOut(2)
+
+        def call(number: int) -> int:
+            return sum(fan.each(lambda n: n, range(number)))
+
+        self.assertEqual([0, 0, 1, 3], fan.each(call, range(4)))

@@ -1,0 +1,217 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The connection to Swift: what a real one does not produce on demand."""
+
+import http.client
+import inspect
+import socket
+import types
+from typing import Any
+from unittest import mock
+
+import fixtures
+from keystoneauth1 import exceptions as ksa_errors
+import requests
+from swiftclient import exceptions as swiftclient_errors
+import testtools
+
+from marconi_swift import options
+from marconi_swift.store import errors
+from marconi_swift.store import swift
+
+
+def _settings(**changes: Any) -> options.Settings:
+    given: dict[str, Any] = {
+        'container_prefix': 'marconi', 'storage_policy': None, 'fan_out': 1,
+        'retries': 0, 'retry_time_limit': 0.0, 'post_time_limit': 1.0,
+        'claim_attempt_limit': 1.0, 'clock_skew': 0.0, 'timeout': 3.0,
+        'verify': True, 'certificate': None, 'endpoint_filter': {},
+        'endpoint_override': 'http://swift/v1/AUTH_me',
+        'make_auth': lambda: Login()}
+    return options.Settings(**{**given, **changes})
+
+
+class Login:
+    """An authentication plugin that counts the tokens it has given."""
+
+    def __init__(self) -> None:
+        self.tokens = 1
+
+    def get_token(self, session: Any) -> str:
+        return f'token-{self.tokens}'
+
+    def get_endpoint(self, session: Any, **kwargs: Any) -> str | None:
+        return None
+
+    def invalidate(self) -> None:
+        self.tokens += 1
+
+
+class TransportTest(testtools.TestCase):
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.connection = mock.Mock()
+        self.connect = self.useFixture(fixtures.MockPatch(
+            'swiftclient.client.HTTPConnection',
+            return_value=self.connection)).mock
+        self.answers(200)
+
+    def answers(self, *statuses: int) -> None:
+        self.connection.request.side_effect = [
+            types.SimpleNamespace(
+                status_code=status, headers={'X-Timestamp': '1'},
+                content=b'body')
+            for status in statuses]
+
+    def tokens(self) -> list[str]:
+        return [call.kwargs['headers']['X-Auth-Token']
+                for call in self.connection.request.call_args_list]
+
+
+class TestRequests(TransportTest):
+
+    def test_are_quoted_and_answered_with_small_header_names(self) -> None:
+        transport = swift.SwiftTransport(_settings())
+
+        answer = transport.request(
+            'PUT', 'a:ü%/b', 'c/d ?', query={'marker': 'e&f'},
+            headers={'If-None-Match': '*'}, body=b'x')
+
+        self.assertEqual((200, {'x-timestamp': '1'}, b'body'), answer)
+        self.connection.request.assert_called_once_with(
+            'PUT', '/v1/AUTH_me/a%3A%C3%BC%25%2Fb/c/d%20%3F?marker=e%26f',
+            data=b'x',
+            headers={'If-None-Match': '*', 'X-Auth-Token': 'token-1'})
+
+    def test_share_a_thread_s_connection(self) -> None:
+        self.answers(200, 200)
+        transport = swift.SwiftTransport(_settings())
+
+        transport.request('GET')
+        transport.request('GET')
+
+        self.assertEqual(1, self.connect.call_count)
+
+    def test_verify_tls_as_told(self) -> None:
+        for verify, insecure, cacert in (
+                (True, False, None), (False, True, None),
+                ('/ca', False, '/ca')):
+            self.answers(200)
+            swift.SwiftTransport(_settings(verify=verify)).request('GET')
+
+            kwargs = self.connect.call_args.kwargs
+            self.assertEqual((insecure, cacert),
+                             (kwargs['insecure'], kwargs['cacert']))
+
+    def test_with_an_expired_token_are_sent_again_once(self) -> None:
+        self.answers(401, 200)
+        transport = swift.SwiftTransport(_settings())
+
+        self.assertEqual(200, transport.request('GET').status)
+        self.assertEqual(['token-1', 'token-2'], self.tokens())
+
+    def test_refused_for_good_say_so(self) -> None:
+        for statuses in ([401, 401], [403]):
+            self.connection.request.reset_mock()
+            self.answers(*statuses)
+
+            error = self.assertRaises(
+                errors.Unauthorized,
+                swift.SwiftTransport(_settings()).request, 'GET')
+
+            self.assertIn(str(statuses[0]), str(error))
+            self.assertNotIn('token', str(error))
+            self.assertEqual(len(statuses), len(self.tokens()))
+
+    def test_lose_no_token_that_another_thread_renewed(self) -> None:
+        login = Login()
+        transport = swift.SwiftTransport(_settings(make_auth=lambda: login))
+
+        def refused_late(*args: Any, **kwargs: Any) -> Any:
+            # Another thread was refused with the same token, and is back.
+            if login.tokens == 1:
+                login.invalidate()
+                return types.SimpleNamespace(
+                    status_code=401, headers={}, content=b'')
+            return types.SimpleNamespace(
+                status_code=200, headers={}, content=b'')
+
+        self.connection.request.side_effect = refused_late
+
+        self.assertEqual(200, transport.request('GET').status)
+        self.assertEqual(2, login.tokens)
+
+
+class TestErrors(TransportTest):
+
+    def test_of_connections_leave_it_open_whether_it_took_effect(
+        self,
+    ) -> None:
+        raised = [
+            error('lost') for _, error in inspect.getmembers(
+                requests.exceptions, inspect.isclass)
+            if issubclass(error, requests.RequestException)
+            and error is not requests.exceptions.JSONDecodeError]
+        raised += [OSError('lost'), TimeoutError('lost'),
+                   socket.gaierror('lost'), ConnectionResetError('lost')]
+        for error in raised:
+            self.connection.request.side_effect = error
+
+            found = self.assertRaises(
+                errors.Unanswered,
+                swift.SwiftTransport(_settings()).request, 'GET')
+
+            self.assertIn('lost', str(found))
+            self.assertIs(error, found.__cause__)
+
+    def test_of_swiftclient_are_translated(self) -> None:
+        self.connect.side_effect = swiftclient_errors.ClientException('ftp')
+
+        self.assertRaises(errors.SwiftError, swift.SwiftTransport(
+            _settings()).request, 'GET')
+
+    def test_of_keystone_are_translated(self) -> None:
+        for error, expected in (
+                (ksa_errors.Unauthorized('no'), errors.Unauthorized),
+                (ksa_errors.NotFound('no'), errors.Unauthorized),
+                (ksa_errors.EndpointNotFound('no'), errors.Unauthorized),
+                (ksa_errors.ServiceUnavailable('no'), errors.Unanswered),
+                (ksa_errors.ConnectFailure('no'), errors.Unanswered),
+                (ksa_errors.ConnectTimeout('no'), errors.Unanswered),
+                (ksa_errors.DiscoveryFailure('no'), errors.Unanswered)):
+            login = mock.Mock()
+            login.get_token.side_effect = error
+
+            self.assertRaises(expected, swift.SwiftTransport(
+                _settings(make_auth=lambda login=login: login)).request,
+                'GET')
+            self.assertEqual(1, login.get_token.call_count)
+
+    def test_of_a_catalogue_without_swift_name_the_options(self) -> None:
+        error = self.assertRaises(errors.Unauthorized, swift.SwiftTransport(
+            _settings(endpoint_override=None,
+                      endpoint_filter={'region_name': 'nowhere'})).request,
+            'GET')
+
+        self.assertIn('nowhere', str(error))
+        self.assertIn('endpoint_override', str(error))
+
+    def test_of_reading_an_answer_are_translated(self) -> None:
+        answer = mock.Mock(status_code=200, headers={})
+        type(answer).content = mock.PropertyMock(
+            side_effect=requests.exceptions.ChunkedEncodingError(
+                http.client.IncompleteRead(b'')))
+        self.connection.request.side_effect = [answer]
+
+        self.assertRaises(errors.Unanswered, swift.SwiftTransport(
+            _settings()).request, 'GET')
