@@ -11,7 +11,6 @@
 # under the License.
 """What claims promise, where Zaqar's own tests do not look."""
 
-from collections.abc import Callable
 from typing import Any
 
 from oslo_utils import fixture as oslo_fixture
@@ -186,7 +185,7 @@ class TestClaim(ClaimTest):
         short, long = self.post(1, ttl=70)[0], self.post(2, ttl=1000)[0]
         self.pass_time(50)
 
-        claim_id, _ = self.claim(ttl=100)
+        _claim_id, _ = self.claim(ttl=100)
 
         self.assertEqual(130, self.get(short)['ttl'])
         self.assertEqual(1000, self.get(long)['ttl'])
@@ -266,11 +265,12 @@ class TestClaim(ClaimTest):
             1, 'before', store_errors.Unanswered('died'),
             lambda request: (request.name or '').startswith('claim/')))
         self.assertRaises(errors.ConnectionError, self.claim)
-        limit = self.drivers.data.account.settings
+        settings = self.drivers.data.account.settings
+        bound = 2 * settings.claim_attempt_limit + settings.clock_skew
 
-        self.pass_time(2 * limit.claim_attempt_limit + limit.clock_skew)
+        self.pass_time(bound - 1)
         self.assertEqual((None, []), self.claim())
-        self.pass_time(1)
+        self.pass_time(2)
 
         self.assertEqual(1, len(self.claim()[1]))
 
@@ -301,13 +301,17 @@ class TestDeadLetters(ClaimTest):
         claim_id, _ = self.claim(limit=1)
         self.claims.delete('q', claim_id, project='p')
 
+    @staticmethod
+    def is_for(method: str, name: str, request: fake_swift.Request) -> bool:
+        return (request.method, request.name) == (method, name)
+
     def test_are_what_was_claimed_too_often(self) -> None:
         [posted] = self.post('bad')
         self.give_up()
         self.give_up()
         good = self.post('good')
 
-        claim_id, messages = self.claim()
+        _claim_id, messages = self.claim()
 
         self.assertEqual(good, [message['id'] for message in messages])
         [dead] = next(self.messages.list('dead', project='p', echo=True))
@@ -330,11 +334,9 @@ class TestDeadLetters(ClaimTest):
                 [posted] = self.post('bad')
                 self.give_up()
                 self.give_up()
-                matches: Callable[[Any], bool] = (
-                    lambda request, method=method, posted=posted:
-                    request.method == method and request.name == posted)
                 self.swift.faults[:] = [fake_swift.Fault(
-                    1, when, store_errors.Unanswered('lost'), matches)]
+                    1, when, store_errors.Unanswered('lost'),
+                    functools.partial(self.is_for, method, posted))]
                 self.assertRaises(errors.ConnectionError, self.claim)
 
                 self.pass_time(_TTL + 10)

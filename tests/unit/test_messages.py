@@ -177,7 +177,7 @@ class TestReading(QueueTest):
             message['body'] for message in next(listed)])
 
     def test_shows_nothing_that_a_stale_listing_still_has(self) -> None:
-        kept, gone = self.post('kept', 'gone')
+        _kept, gone = self.post('kept', 'gone')
         self.swift.lag = True
         self.messages.delete('q', gone, project='p')
 
