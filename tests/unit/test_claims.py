@@ -11,8 +11,13 @@
 # under the License.
 """What claims promise, where Zaqar's own tests do not look."""
 
+import datetime
+import functools
+import itertools
 from typing import Any
+import uuid
 
+import fixtures
 from oslo_utils import fixture as oslo_fixture
 from zaqar.storage import errors
 
@@ -30,8 +35,17 @@ class ClaimTest(test_messages.QueueTest):
     def setUp(self) -> None:
         super().setUp()
         self.claims = self.drivers.data.claim_controller
-        self.clock = self.useFixture(oslo_fixture.TimeFixture())
+        self.clock = self.useFixture(oslo_fixture.TimeFixture(
+            datetime.datetime(2033, 5, 18)))
         self.swift.clock = records.now
+        self.made = itertools.count(1)
+        self.useFixture(fixtures.MonkeyPatch(
+            'marconi_swift.names.uuid_utils.uuid7', self.make_id))
+
+    def make_id(self) -> uuid.UUID:
+        """Make an id by the clock of the test."""
+        first = uuid.UUID(names.first_id(records.now()))
+        return uuid.UUID(int=first.int + next(self.made))
 
     def claim(
         self, limit: int = 10, ttl: int = _TTL,
