@@ -16,9 +16,11 @@ the name of this module (``marconi_swift.driver.queue.stages``).
 """
 
 import functools
+import types
 from typing import Any
 
 from oslo_config import cfg
+from zaqar.common import pipeline
 from zaqar import storage
 from zaqar.storage import errors as zaqar_errors
 
@@ -27,6 +29,7 @@ from marconi_swift.control import queues
 from marconi_swift.control import registry
 from marconi_swift.data import claims
 from marconi_swift.data import messages
+from marconi_swift.data import stages
 from marconi_swift.store import fan_out
 from marconi_swift.store import objects
 from marconi_swift.store import retry
@@ -88,9 +91,23 @@ class DataDriver(storage.DataDriverBase):
         reachable = self.is_alive()
         return {
             'storage_reachable': reachable,
-            'operation_status':
-                self._get_operation_status() if reachable else {},
+            'operation_status': self._probe() if reachable else {},
         }
+
+    def _probe(self) -> dict[str, Any]:
+        """Try every operation on a queue of its own, which is then deleted.
+
+        Zaqar's probe deletes its queue in the control plane alone, so it is
+        given a queue controller that has our stage in front of it.
+        """
+        status: dict[str, Any] = storage.DataDriverBase._get_operation_status(
+            types.SimpleNamespace(
+                queue_controller=pipeline.Pipeline([
+                    stages.MessageQueueHandler(self, self.control_driver),
+                    self.queue_controller]),
+                message_controller=self.message_controller,
+                claim_controller=self.claim_controller))
+        return status
 
     def close(self) -> None:
         self.account.transport.close()
