@@ -20,8 +20,8 @@ import types
 from typing import Any
 
 from oslo_config import cfg
-from zaqar.common import pipeline
 from zaqar import storage
+from zaqar.common import pipeline
 from zaqar.storage import errors as zaqar_errors
 
 from marconi_swift import options

@@ -32,6 +32,7 @@ import contextlib
 import dataclasses
 import enum
 import itertools
+import logging
 import random
 import threading
 import time
@@ -44,6 +45,8 @@ from marconi_swift.data import dead_letters
 from marconi_swift.data import listing
 from marconi_swift.store import objects
 from marconi_swift.store import per_process
+
+LOG = logging.getLogger(__name__)
 
 #: Rows of the first listing, enough to look past hundreds of claimed ones.
 _FIRST_ROWS = 1000
@@ -196,8 +199,14 @@ class _Taking:
             self._round(chosen, self._try)
         while self._wants_more() and (chosen := self._next_doubtful()):
             self._round(chosen, self._retake)
-        if self._error is not None and not self._won:
-            raise self._error
+        if self._error is not None:
+            if not self._won:
+                raise self._error
+            LOG.warning(
+                'Claiming %(won)d of up to %(limit)d messages from container '
+                '%(container)s; the others failed: %(error)s',
+                {'won': len(self._won), 'limit': self._limit,
+                 'container': self._queue.messages, 'error': self._error})
         return sorted(self._won, key=lambda read: read.message.id)
 
     def _wants_more(self) -> bool:
