@@ -128,6 +128,5 @@ def is_message_id(candidate: Any) -> bool:
 
 
 def posted_at(message_id: str) -> float:
-    """Seconds since the epoch at which an id was made, by its maker's clock.
-    """
+    """When an id was made: seconds since the epoch by its maker's clock."""
     return int(message_id[:8] + message_id[9:13], 16) / 1000

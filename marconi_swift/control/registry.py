@@ -20,9 +20,10 @@ from collections.abc import Callable
 from collections.abc import Iterator
 import itertools
 import json
-import logging
 from typing import Any
 import uuid
+
+from oslo_log import log as logging
 
 from marconi_swift import names
 from marconi_swift.store import objects

@@ -14,9 +14,10 @@
 from collections.abc import Callable
 from collections.abc import Iterator
 import itertools
-import logging
 from typing import Any
 from typing import NamedTuple
+
+from oslo_log import log as logging
 
 from marconi_swift import records
 from marconi_swift.store import objects

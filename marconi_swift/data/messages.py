@@ -24,12 +24,12 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
 import itertools
-import logging
 import math
 import time
 from typing import Any
 from typing import NamedTuple
 
+from oslo_log import log as logging
 from zaqar import storage
 from zaqar.storage import errors
 from zaqar.storage import utils

@@ -32,10 +32,11 @@ import contextlib
 import dataclasses
 import enum
 import itertools
-import logging
 import random
 import threading
 import time
+
+from oslo_log import log as logging
 
 from marconi_swift import gate
 from marconi_swift import names

@@ -14,9 +14,9 @@
 
 from collections.abc import Callable
 import dataclasses
-import logging
 from typing import NamedTuple
 
+from oslo_log import log as logging
 import tenacity
 
 from marconi_swift.store import errors

@@ -16,10 +16,10 @@ import inspect
 import socket
 import types
 from typing import Any
-from unittest import mock
 
 import fixtures
 from keystoneauth1 import exceptions as ksa_errors
+import mock
 import requests
 from swiftclient import exceptions as swiftclient_errors
 import testtools
