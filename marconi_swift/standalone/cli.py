@@ -1,0 +1,200 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The command ``marconi-swift-standalone``."""
+
+import argparse
+from collections.abc import Iterable
+from collections.abc import Sequence
+import os
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+import uuid
+
+from marconi_swift.standalone import errors
+from marconi_swift.standalone import processes
+from marconi_swift.standalone import swift as swifts
+from marconi_swift.standalone import zaqar as zaqars
+
+PROGRAM = 'marconi-swift-standalone'
+
+DESCRIPTION = """\
+Runs a messaging service on this machine: Zaqar's API, with everything in a
+real Swift of its own, whose data are in one folder. Needs no root and no
+other service. Serves this machine only, and asks nobody for a password."""
+
+EPILOG = """\
+Stops on Ctrl-C or SIGTERM, with status 0. If it can't start, or one of its
+processes ends by itself, it says so in a sentence, stops the rest and ends
+with status 1. Data, ports and passwords are kept in the data folder, for the
+next run on it; one program at a time can run on a folder."""
+
+GREETING = """\
+Zaqar's API   {url}/v2
+Data          {folder}
+Logs          {folder.log}
+
+A first session, to paste into another terminal:
+
+  zaqar() {{ queue=$1; shift; curl -sS "{url}/v2/queues/$queue" "$@" \\
+      -H 'Client-ID: {client}' \\
+      -H 'X-Project-ID: demo' -H 'Content-Type: application/json'; echo; }}
+  zaqar greetings -X PUT
+  zaqar greetings/messages -d '{{"messages": [{{"ttl": 300, "body": "hi"}}]}}'
+  zaqar 'greetings/messages?echo=true'
+
+Ctrl-C stops it.
+"""
+
+STOPPERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def main(argv: Sequence[str] | None = None) -> str | None:
+    """Run until told to stop; return what ``sys.exit`` is to be given.
+
+    That is None, or what went wrong, which it prints for a status of 1.
+    """
+    options = parse(argv)
+    stop_on_signals()
+    try:
+        serve(options)
+    except KeyboardInterrupt:
+        return None
+    except errors.StandaloneError as error:
+        return f'{PROGRAM}: {error}'
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line; argparse ends the program if it is wrong."""
+    parser = argparse.ArgumentParser(
+        PROGRAM, description=DESCRIPTION, epilog=EPILOG
+    )
+    add = parser.add_argument
+    add('--data', metavar='DIR', default='marconi-swift-data',
+        help='the data folder, made if missing (%(default)s); its file '
+             'system must have extended attributes')
+    add('--port', type=port, metavar='PORT',
+        help="the port of Zaqar's API; else that of the last run, else "
+             f'{zaqars.USUAL_PORT}, else a free one')
+    add('--swift-port', type=port, metavar='PORT',
+        help="the port of Swift's proxy; else that of the last run, else a "
+             'free one')
+    add('--replicas', type=positive, default=1, metavar='N',
+        help='copies of everything, and nodes of Swift (%(default)s); a '
+             'folder keeps the number that it was made with')
+    add('--workers', type=positive, default=2, metavar='N',
+        help="processes that serve Zaqar's API (%(default)s)")
+    add('--threads', type=positive, default=8, metavar='N',
+        help='requests that each of them serves at once (%(default)s)')
+    add('--sweep-interval', type=float, default=5.0, metavar='SECONDS',
+        help='time between two passes of what removes expired objects '
+             '(%(default)s)')
+    add('--patience', type=float, default=swifts.PATIENCE, metavar='SECONDS',
+        help='time that Swift, and then Zaqar, may take to start '
+             '(%(default)s)')
+    add('--tally', action='store_true',
+        help="count the requests to Swift, at /__tally__ of Swift's proxy")
+    add('--debug', action='store_true',
+        help='log every request, and much else')
+    add('--quiet', action='store_true',
+        help='print nothing but errors')
+    options = parser.parse_args(argv)
+    if options.port and options.port == options.swift_port:
+        parser.error('--port and --swift-port must differ')
+    return options
+
+
+def port(text: str) -> int:
+    """Read a TCP port."""
+    number = positive(text)
+    if number > 65535:
+        raise ValueError(text)
+    return number
+
+
+def positive(text: str) -> int:
+    """Read a number above 0."""
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+def serve(options: argparse.Namespace) -> NoReturn:
+    """Run Swift, then Zaqar on it; stop both, however this ends.
+
+    :raises KeyboardInterrupt: the program was told to stop.
+    :raises marconi_swift.standalone.errors.StandaloneError: something could
+        not be started, or ended by itself.
+    """
+    swift = swifts.SwiftCluster(
+        options.data,
+        replicas=options.replicas,
+        port=options.swift_port,
+        sweep_interval=options.sweep_interval,
+        tally=options.tally,
+        log_level='INFO' if options.debug else 'WARNING',
+        patience=options.patience,
+    )
+    zaqar = zaqars.ZaqarServer(
+        swift,
+        port=options.port,
+        workers=options.workers,
+        threads=options.threads,
+        debug=options.debug,
+        patience=options.patience,
+    )
+    with swift, zaqar:
+        if not options.quiet:
+            sys.stdout.write(greet(swift, zaqar))
+            sys.stdout.flush()
+        watch([*swift.processes.values(), *zaqar.processes.values()])
+
+
+def greet(swift: swifts.SwiftCluster, zaqar: zaqars.ZaqarServer) -> str:
+    """Return what there is, and how to try it."""
+    return GREETING.format(
+        url=zaqar.url, folder=swift.folder, client=uuid.uuid4()
+    )
+
+
+def watch(running: Iterable[processes.Process]) -> NoReturn:
+    """Wait until one of the processes ends by itself.
+
+    :raises marconi_swift.standalone.errors.StandaloneError: one did.
+    """
+    while True:
+        ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+        for process in running:
+            if not process.running:
+                raise errors.StandaloneError(process.obituary)
+        # As a container's first process we also inherit orphans.
+        if ended:
+            os.waitpid(ended.si_pid, 0)
+
+
+def stop_on_signals() -> None:
+    """Turn the signals that ask to stop into one KeyboardInterrupt.
+
+    Those that follow are ignored: stopping takes a bounded time anyway, and
+    would leave processes behind if it were cut short.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        for each in STOPPERS:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for each in STOPPERS:
+        signal.signal(each, stop)

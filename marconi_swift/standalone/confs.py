@@ -1,0 +1,225 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The configuration files of the standalone Swift, as text.
+
+Where they differ from Swift's defaults, it is because there is one machine,
+often a busy one: time limits are wide, so that a slow answer does not turn
+into an update for later, and no node is shunned for its past errors.
+"""
+
+from collections.abc import Mapping
+import os
+import pwd
+
+from marconi_swift.standalone import errors
+from marconi_swift.standalone import folder as folders
+from marconi_swift.standalone import ports
+
+# The user of every account; with .admin it may do anything there.
+USER = 'tester'
+
+SWIFT = """\
+[swift-hash]
+swift_hash_path_prefix = {prefix}
+swift_hash_path_suffix = {suffix}
+"""
+
+# Swift always writes to a syslog, too: port 9 is where bytes are discarded.
+COMMON = """\
+[DEFAULT]
+bind_ip = {host}
+bind_port = {port}
+bind_timeout = 5
+workers = 0
+user = {user}
+swift_dir = {folder.etc}
+devices = {folder.devices}
+mount_check = false
+disable_fallocate = true
+recon_cache_path = {folder.run}
+log_name = {name}
+log_level = {log_level}
+log_udp_host = {host}
+log_udp_port = 9
+"""
+
+STORAGE = """\
+
+[pipeline:main]
+pipeline = healthcheck {kind}-server
+
+[filter:healthcheck]
+use = egg:swift#healthcheck
+
+[app:{kind}-server]
+use = egg:swift#{kind}
+conn_timeout = 5
+node_timeout = 20
+container_update_timeout = 20
+"""
+
+PROXY = """\
+
+[pipeline:main]
+pipeline = catch_errors gatekeeper healthcheck proxy-logging cache {tally} \
+listing_formats bulk tempauth copy slo dlo versioned_writes symlink \
+proxy-logging proxy-server
+
+[filter:catch_errors]
+use = egg:swift#catch_errors
+
+[filter:gatekeeper]
+use = egg:swift#gatekeeper
+
+[filter:healthcheck]
+use = egg:swift#healthcheck
+
+[filter:proxy-logging]
+use = egg:swift#proxy_logging
+
+[filter:cache]
+paste.filter_factory = marconi_swift.standalone.memcache:filter_factory
+
+[filter:tally]
+paste.filter_factory = marconi_swift.standalone.tally:filter_factory
+
+[filter:listing_formats]
+use = egg:swift#listing_formats
+
+[filter:bulk]
+use = egg:swift#bulk
+
+[filter:tempauth]
+use = egg:swift#tempauth
+{users}
+
+[filter:copy]
+use = egg:swift#copy
+
+[filter:slo]
+use = egg:swift#slo
+
+[filter:dlo]
+use = egg:swift#dlo
+
+[filter:versioned_writes]
+use = egg:swift#versioned_writes
+allow_versioned_writes = true
+
+[filter:symlink]
+use = egg:swift#symlink
+"""
+
+PROXY_APP = """\
+
+[app:proxy-server]
+use = egg:swift#proxy
+account_autocreate = true
+conn_timeout = 5
+node_timeout = 30
+error_suppression_limit = 1000000
+"""
+
+UPDATER = """\
+
+[{name}]
+interval = {interval}
+conn_timeout = 5
+node_timeout = 20
+"""
+
+# Swift takes the word "expirer" in the file's name to mean that the client
+# of its own that the expirer uses is configured here, too.
+EXPIRER = """\
+
+[object-expirer]
+interval = {interval}
+
+[pipeline:main]
+pipeline = catch_errors proxy-server
+
+[filter:catch_errors]
+use = egg:swift#catch_errors
+"""
+
+
+class Writer:
+    """Writes the configuration files of one cluster."""
+
+    def __init__(self, folder: folders.Folder, log_level: str) -> None:
+        """Remember what all files share.
+
+        :raises marconi_swift.standalone.errors.StandaloneError: the user who
+            runs this has no name, which Swift can't do without.
+        """
+        self._folder = folder
+        self._log_level = log_level
+        try:
+            self._user = pwd.getpwuid(os.geteuid()).pw_name
+        except KeyError:
+            raise errors.StandaloneError(
+                f'Swift needs a name for the user id {os.geteuid()}, and '
+                f'there is none in the password database.'
+            ) from None
+
+    def swift(self, prefix: str, suffix: str) -> None:
+        """Write the file that all servers share.
+
+        :param prefix: with ``suffix``, a secret that every name is hashed
+            with; without them no data are found again.
+        """
+        folders.write_private(
+            self._folder.etc / 'swift.conf',
+            SWIFT.format(prefix=prefix, suffix=suffix),
+        )
+
+    def storage(self, name: str, kind: str, port: int) -> str:
+        """Write an account, container or object server's file."""
+        return self._write(name, STORAGE.format(kind=kind), port)
+
+    def proxy(
+        self, name: str, port: int, passwords: Mapping[str, str], tally: bool
+    ) -> str:
+        """Write the proxy's file.
+
+        :param passwords: the password of each account's user.
+        """
+        users = '\n'.join(
+            f'user_{account}_{USER} = {password} .admin'
+            for account, password in passwords.items()
+        )
+        text = PROXY.format(tally='tally' if tally else '', users=users)
+        return self._write(name, text + PROXY_APP, port)
+
+    def updater(self, name: str, interval: float) -> str:
+        """Write a container or object updater's file."""
+        return self._write(name, UPDATER.format(name=name, interval=interval))
+
+    def expirer(self, name: str, interval: float) -> str:
+        """Write the object expirer's file."""
+        return self._write(
+            name, EXPIRER.format(interval=interval) + PROXY_APP
+        )
+
+    def _write(self, name: str, text: str, port: int = 0) -> str:
+        path = self._folder.etc / f'{name}.conf'
+        common = COMMON.format(
+            host=ports.HOST,
+            port=port,
+            user=self._user,
+            folder=self._folder,
+            name=name,
+            log_level=self._log_level,
+        )
+        folders.write_private(path, common + text)
+        return str(path)

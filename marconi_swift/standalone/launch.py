@@ -1,0 +1,74 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""What every child of the standalone program runs first.
+
+``python -m marconi_swift.standalone.launch FOLDER PARENT COMMAND ...`` becomes
+COMMAND, a console script of Swift or gunicorn, with two differences: Swift
+reads the ``swift.conf`` of FOLDER instead of that in /etc, and the process is
+told to stop when PARENT dies. FOLDER in the command line is also how a later
+run recognises the process as one of its own.
+"""
+
+import ctypes
+from importlib import metadata
+import os
+import signal
+import sys
+
+# From linux/prctl.h.
+PR_SET_PDEATHSIG = 1
+
+
+def die_with(parent: int) -> None:
+    """Have the kernel send SIGTERM to this process when its parent dies.
+
+    SIGTERM, not SIGKILL: the daemons of Swift and gunicorn have children in
+    turn, which the kernel does not tell. Does nothing but look once where
+    there is no ``prctl``.
+    """
+    if sys.platform == 'linux':
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        sys.exit(f'The process {parent} that started this one is gone.')
+
+
+def use_swift_conf(path: str) -> None:
+    """Make Swift read this file for /etc/swift/swift.conf.
+
+    Swift's modules read it while they are imported, so this comes first.
+    """
+    from swift.common import utils
+
+    utils.SWIFT_CONF_FILE = path
+
+
+def become(command: str, *arguments: str) -> None:
+    """Run the console script of that name in this process."""
+    (script,) = metadata.entry_points(group='console_scripts', name=command)
+    sys.argv = [command, *arguments]
+    sys.exit(script.load()())
+
+
+def main() -> None:
+    """Do what the command line says; see the module."""
+    folder, parent, command, *arguments = sys.argv[1:]
+    die_with(int(parent))
+    # No stray gunicorn.conf.py is picked up there.
+    os.chdir(folder)
+    if command.startswith('swift-'):
+        use_swift_conf(os.path.join(folder, 'etc', 'swift.conf'))
+    become(command, *arguments)
+
+
+if __name__ == '__main__':
+    main()
