@@ -27,8 +27,8 @@ can be told that they were the first. Here it only turns late comers away
 before they leave a trace, and its failures cost nothing but a retry.
 
 Nobody may win. Whoever loses last leaves its name in the gate or in the
-thing; when its time for trying is over and it has recorded no success, that
-name is void, and others may write over it.
+thing; when it is known to have lost, that name is void, and others may try
+as if it were not there.
 """
 
 import dataclasses
@@ -78,24 +78,23 @@ class Gates:
             return Entry.ENTERED
         return Entry.SHUT
 
-    def override(self, name: str, mine: records.Pass) -> Entry:
-        """Write into a gate whoever is named there: for void names only."""
-        outcome = self.store.replace(
-            self.container, _PREFIX + name,
-            content_type=mine.content_type(), delete_at=_delete_at(mine))
-        if outcome is objects.Outcome.DONE:
-            return Entry.ENTERED
-        return Entry.SHUT
-
     def named(self, name: str) -> records.Pass | None:
         """Read who is named in a gate, if anybody is."""
         stored = self.store.head(self.container, _PREFIX + name)
         return records.Pass.parse(stored.content_type) if stored else None
 
-    def leave(self, name: str, mine: records.Pass) -> None:
-        """Take one's name out of a gate, but nobody else's."""
-        self.store.delete(self.container, _PREFIX + name,
-                          only_if_delete_at=_delete_at(mine))
+    def clear(self, name: str, named: records.Pass) -> bool:
+        """Take a name out of a gate: one's own, or one that is void.
+
+        False if somebody else is named there by now, who stays. (A name is
+        known by the second in which it expires, so one that was entered
+        meanwhile and expires in the same second goes. He has lost then, or
+        has won already, and the thing itself names him.)
+        """
+        return self.store.delete(
+            self.container, _PREFIX + name,
+            only_if_delete_at=_delete_at(named),
+        ) is not objects.Outcome.STALE
 
 
 def _delete_at(mine: records.Pass) -> int:

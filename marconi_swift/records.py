@@ -217,6 +217,9 @@ class Claim:
     entered: Pass
     #: The messages it won, as it last wrote them.
     messages: Mapping[str, Message]
+    #: Whether all requests of its attempt were answered: none of them can
+    #: take effect any more.
+    answered: bool = True
 
     def live(self, at: float) -> bool:
         return self.until > at
@@ -245,6 +248,7 @@ class Claim:
             'v': int(_VERSION), 'ttl': self.ttl, 'grace': self.grace,
             'renewed': self.renewed, 'until': self.until,
             'entered': self.entered.content_type(),
+            'answered': self.answered,
             'messages': {name: message.content_type()
                          for name, message in self.messages.items()}})
 
@@ -264,6 +268,7 @@ class Claim:
                 id=claim_id, ttl=int(given['ttl']),
                 grace=int(given['grace']), renewed=float(given['renewed']),
                 until=int(given['until']), entered=entered,
+                answered=bool(given['answered']),
                 messages={name: message for name, message in messages.items()
                           if message is not None})
         except (KeyError, ValueError, TypeError, AttributeError):

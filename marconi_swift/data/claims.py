@@ -19,7 +19,6 @@ from typing import Any
 from zaqar import storage
 from zaqar.storage import errors
 
-from marconi_swift import names
 from marconi_swift import records
 from marconi_swift.data import listing
 from marconi_swift.data import queue as queues
@@ -53,24 +52,21 @@ class ClaimController(storage.Claim):
             longer than the option claim_attempt_limit says.
         """
         target = self._queue(queue, project)
-        at = records.now()
-        ttl, grace = int(metadata['ttl']), int(metadata['grace'])
-        hold = records.Hold(names.new_message_id(), math.floor(at) + ttl)
-        attempt = target.attempt(hold, grace)
-        won = taking.take(target, attempt, limit)
-        if not won:
+        attempt = target.attempt(
+            int(metadata['ttl']), int(metadata['grace']))
+        outcome = taking.take(target, attempt, limit)
+        if outcome.won or outcome.traces:
+            target.claims.write(outcome.record())
+        if not outcome.won:
             return None, iter(())
-        claim = records.Claim(
-            id=hold.claim, ttl=ttl, grace=grace, renewed=at,
-            until=hold.until, entered=attempt.mine,
-            messages={read.message.id: read.message for read in won})
-        target.claims.write(claim)
+        claim_id = attempt.mine.hold.claim
         if attempt.over:
             # Others may think it void by now.
-            target.claims.delete(claim.id)
+            target.claims.delete(claim_id)
             return None, iter(())
-        return claim.id, iter(
-            [read.message.shown(read.body, at) for read in won])
+        return claim_id, iter(
+            [read.message.shown(read.body, attempt.at)
+             for read in outcome.won])
 
     def get(
         self, queue: str, claim_id: str, project: str | None = None,
@@ -138,7 +134,7 @@ class ClaimController(storage.Claim):
 
         def release(message: records.Message) -> None:
             if self._annotate(target, claim, message.released()):
-                target.gates.leave(message.id, claim.entered)
+                target.gates.clear(message.id, claim.entered)
 
         self._store.each(release, claim.messages.values())
         target.claims.delete(claim.id)

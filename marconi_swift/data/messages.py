@@ -384,19 +384,19 @@ class MessageController(storage.Message):
         taken again once the attempt is over by all clocks.
         """
         target = queues.queue(self.driver, queue, project)
-        # There is no record of this claim, so it is void once its attempt
-        # is over; it need not last longer.
-        lasts = math.ceil(target.attempt_limit * 2 + target.clock_skew)
+        # What is won is deleted at once; it need be held no longer than
+        # until others may think the attempt over.
         attempt = target.attempt(
-            records.Hold(names.new_message_id(),
-                         math.floor(records.now()) + lasts), grace=0)
-        won = taking.take(target, attempt, limit)
+            math.ceil(target.attempt_limit * 2 + target.clock_skew), grace=0)
+        taken = taking.take(target, attempt, limit)
+        if taken.traces:
+            target.claims.write(taken.record())
         outcomes = self._store.outcomes(
             lambda read: self._store.delete(target.messages, read.message.id),
-            won)
+            taken.won)
         popped = [
             read.message.released().shown(read.body, attempt.at)
-            for read, outcome in zip(won, outcomes, strict=True)
+            for read, outcome in zip(taken.won, outcomes, strict=True)
             if outcome is objects.Outcome.DONE]
         for outcome in outcomes:
             if not popped and isinstance(outcome, Exception):

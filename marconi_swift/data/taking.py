@@ -18,20 +18,25 @@ live claim. Candidates come from the queue's listing, oldest first while
 nobody else is at them; after a loss they are drawn at random from a window
 that grows with each loss and shrinks with each round without one.
 
-An attempt has a limit in time. One that took longer has lost, whatever its
-requests say, so that others can tell which names are void: those of claims
-that were begun long enough ago and have no record that lists the message.
-A claimer that finds too few free messages looks for these.
+A claimer that loses can leave its name in a message. That name is void once
+the claim's record is there and does not list the message; who won nothing,
+but left its name, records that. A claimer can die before it does. So an
+attempt has a limit in time, and one that took longer has lost, whatever its
+requests say: the names of claims that were begun long enough ago, and have
+no record, are void too. A claimer that finds too few free messages looks for
+void names.
 """
 
 import collections
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Sequence
 import contextlib
 import dataclasses
 import enum
 import itertools
+import math
 import random
 import threading
 import time
@@ -56,8 +61,10 @@ _FIRST_ROWS = 1000
 #: wanted.
 _WIDEST = 6
 
-#: Queues whose contention a process remembers.
+#: Queues whose contention a process remembers, and claims on messages that
+#: it knows to be rightful.
 _REMEMBERED = 1000
+_REMEMBERED_HOLDS = 20000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,17 +72,43 @@ class Attempt:
     """One claimer's try for some messages.
 
     :param mine: what it writes into gates.
+    :param ttl: seconds for which it will hold what it wins.
     :param at: when it began, by the clock that decides what has expired.
     :param deadline: when it has lost, by ``time.monotonic``.
     """
 
     mine: records.Pass
+    ttl: int
     at: float
     deadline: float
 
     @property
     def over(self) -> bool:
         return time.monotonic() >= self.deadline
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of an attempt.
+
+    :param won: messages, oldest first, each as the attempt wrote it.
+    :param traces: whether its name may stand in messages it did not win.
+    :param answered: whether all of its requests were answered.
+    """
+
+    attempt: Attempt
+    won: Sequence[listing.Read]
+    traces: bool
+    answered: bool
+
+    def record(self) -> records.Claim:
+        """The claim that says what was won, and so what was not."""
+        mine = self.attempt.mine
+        return records.Claim(
+            id=mine.hold.claim, ttl=self.attempt.ttl, grace=mine.grace,
+            renewed=self.attempt.at, until=mine.hold.until, entered=mine,
+            messages={read.message.id: read.message for read in self.won},
+            answered=self.answered)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,9 +126,12 @@ class Queue:
     #: Seconds; see the option clock_skew.
     clock_skew: float
 
-    def attempt(self, hold: records.Hold, grace: int) -> Attempt:
-        return Attempt(records.Pass(hold, grace), records.now(),
-                       time.monotonic() + self.attempt_limit)
+    def attempt(self, ttl: int, grace: int) -> Attempt:
+        """Begin to try for messages, for a claim of ``ttl`` seconds."""
+        deadline = time.monotonic() + self.attempt_limit
+        at = records.now()
+        hold = records.Hold(names.new_message_id(), math.floor(at) + ttl)
+        return Attempt(records.Pass(hold, grace), ttl, at, deadline)
 
     def settled(self, claim: str, at: float) -> bool:
         """Whether the attempt of a claim is over by everybody's clock."""
@@ -112,13 +148,14 @@ class Queue:
 
 
 class _Contention:
-    """Who in this process is at what, and how crowded queues are."""
+    """What the threads of a process tell one another of their claims."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._busy: set[tuple[str, str]] = set()
         self._levels: collections.OrderedDict[str, int] = (
             collections.OrderedDict())
+        self._rightful: set[tuple[str, records.Hold]] = set()
 
     @contextlib.contextmanager
     def reserved(
@@ -137,6 +174,16 @@ class _Contention:
             with self._lock:
                 self._busy -= {(container, message.id) for message in mine}
 
+    def rightful(self, message_id: str, hold: records.Hold) -> bool:
+        """Whether a hold was seen in a claim's record."""
+        return (message_id, hold) in self._rightful
+
+    def learn_rightful(self, message_id: str, hold: records.Hold) -> None:
+        with self._lock:
+            if len(self._rightful) >= _REMEMBERED_HOLDS:
+                self._rightful.clear()
+            self._rightful.add((message_id, hold))
+
     def level(self, container: str) -> int:
         return self._levels.get(container, 0)
 
@@ -152,14 +199,12 @@ class _Contention:
 _contention = per_process.PerProcess(_Contention)
 
 
-def take(
-    queue: Queue, attempt: Attempt, limit: int,
-) -> list[listing.Read]:
-    """Win up to ``limit`` messages, oldest first.
+def take(queue: Queue, attempt: Attempt, limit: int) -> Outcome:
+    """Try to win up to ``limit`` messages.
 
-    Each message returned says so itself: it carries the attempt's hold, and
-    nobody else is told that he won it while that hold lives, provided that
-    it is recorded before the attempt is over.
+    Each message that was won says so itself: it carries the attempt's hold,
+    and nobody else is told that he won it while that hold lives, provided
+    that it is recorded before the attempt is over.
 
     :raises marconi_swift.store.errors.SwiftError: nothing was won, and the
         queue could not be read or written.
@@ -189,8 +234,9 @@ class _Taking:
         #: What remains of them to be looked at, once that has begun.
         self._suspects: list[records.Message] | None = None
         self._error: Exception | None = None
+        self._traces = False
 
-    def run(self) -> list[listing.Read]:
+    def run(self) -> Outcome:
         free = self._free_hints()
         left: list[records.Message] = []
         while self._wants_more():
@@ -208,7 +254,9 @@ class _Taking:
                 '%(container)s; the others failed: %(error)s',
                 {'won': len(self._won), 'limit': self._limit,
                  'container': self._queue.messages, 'error': self._error})
-        return sorted(self._won, key=lambda read: read.message.id)
+        return Outcome(
+            self._attempt, sorted(self._won, key=lambda won: won.message.id),
+            traces=self._traces, answered=self._error is None)
 
     def _wants_more(self) -> bool:
         return (len(self._won) < self._limit and self._error is None
@@ -221,7 +269,7 @@ class _Taking:
                                   first=_FIRST_ROWS):
             if queue.free(hint, at):
                 yield hint
-            elif hint.hold and queue.settled(hint.hold.claim, at):
+            elif not hint.delayed(at):
                 self._doubtful.append(hint)
 
     def _choose(
@@ -277,8 +325,10 @@ class _Taking:
         held = found.message.held(self._others_now)
         if held is not None and not self._void(held, hint.id):
             return Miss.GONE
-        enter = queue.gates.override if named else queue.gates.enter
-        if enter(hint.id, self._attempt.mine) is gate.Entry.SHUT:
+        if named is not None and not queue.gates.clear(hint.id, named):
+            return Miss.CONTENDED
+        if queue.gates.enter(
+                hint.id, self._attempt.mine) is gate.Entry.SHUT:
             return Miss.CONTENDED
         return self._go_through(hint.id, void=held)
 
@@ -303,10 +353,9 @@ class _Taking:
         if taken is None:
             return Miss.CONTENDED
         named = queue.gates.named(message_id)
-        if named is None or attempt.over:
-            return Miss.CONTENDED
-        if named != attempt.mine:
-            self._write(found.message, named)
+        if named != attempt.mine or attempt.over:
+            if named is None or self._write(found.message, named) is None:
+                self._traces = True
             return Miss.CONTENDED
         if queue.dead_letters.due(found.message):
             queue.dead_letters.bury(found)
@@ -331,7 +380,7 @@ class _Taking:
         """Take our name out of a gate that we need not go through."""
         gates, mine = self._queue.gates, self._attempt.mine
         if gates.named(message_id) == mine:
-            gates.leave(message_id, mine)
+            gates.clear(message_id, mine)
 
     @property
     def _others_now(self) -> float:
@@ -339,17 +388,14 @@ class _Taking:
         return self._attempt.at - self._queue.clock_skew
 
     def _void(self, hold: records.Hold, message_id: str) -> bool:
-        """Whether a name in a gate or a message counts for nothing.
-
-        It does if its claimer's time for trying, or its claim, is over, and
-        no record says that it holds the message.
-        """
-        over = (hold.until <= self._others_now
-                or self._queue.settled(hold.claim, self._attempt.at))
-        if not over:
-            return False
+        """Whether a name in a gate or a message counts for nothing."""
         claim = self._queue.claims.read(hold.claim)
-        return claim is None or not claim.holds(message_id, self._others_now)
+        if claim is not None and claim.holds(message_id, self._others_now):
+            return False
+        if claim is not None and claim.answered:
+            return True
+        return (hold.until <= self._others_now
+                or self._queue.settled(hold.claim, self._attempt.at))
 
     def _next_doubtful(self) -> list[records.Message]:
         """The next messages to look at more closely, at most as wanted."""
@@ -363,10 +409,25 @@ class _Taking:
     def _unrecorded(
         self, doubtful: list[records.Message],
     ) -> list[records.Message]:
-        """Leave out what the listing of claims says is rightly held."""
-        held = [hint for hint in doubtful if hint.held(self._others_now)]
-        listed = self._queue.claims.listed() if held else {}
-        rightly = {
-            hint.id for hint in held if hint.hold and records.digest(hint.id)
-            in listed.get(hint.hold.claim, ())}
-        return [hint for hint in doubtful if hint.id not in rightly]
+        """Leave out what is rightly held, or still being tried for.
+
+        By the listing of claims: a hint, but a fair one. It is not asked
+        again about what it was asked before.
+        """
+        contention = _contention.get()
+        held = {hint.id: hint.hold for hint in doubtful
+                if hint.held(self._others_now)}
+        unknown = {message_id: hold for message_id, hold in held.items()
+                   if hold and not contention.rightful(message_id, hold)}
+        listed = self._queue.claims.listed() if unknown else {}
+        suspects = {hint.id for hint in doubtful if hint.id not in held}
+        for message_id, hold in unknown.items():
+            won = listed.get(hold.claim)
+            if won is None:
+                if self._queue.settled(hold.claim, self._attempt.at):
+                    suspects.add(message_id)
+            elif records.digest(message_id) in won:
+                contention.learn_rightful(message_id, hold)
+            else:
+                suspects.add(message_id)
+        return [hint for hint in doubtful if hint.id in suspects]
