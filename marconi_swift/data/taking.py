@@ -23,22 +23,19 @@ the claim's record is there and does not list the message; who won nothing,
 but left its name, records that. A claimer can die before it does. So an
 attempt has a limit in time, and one that took longer has lost, whatever its
 requests say: the names of claims that were begun long enough ago, and have
-no record, are void too. A claimer that finds too few free messages looks for
-void names.
+no record, are void too.
 """
 
-import collections
 from collections.abc import Callable
-from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
-import contextlib
 import dataclasses
 import enum
+import functools
 import itertools
 import math
 import random
-import threading
 import time
 
 from oslo_log import log as logging
@@ -47,24 +44,15 @@ from marconi_swift import gate
 from marconi_swift import names
 from marconi_swift import records
 from marconi_swift.data import claim_records
+from marconi_swift.data import contention
 from marconi_swift.data import dead_letters
 from marconi_swift.data import listing
 from marconi_swift.store import objects
-from marconi_swift.store import per_process
 
 LOG = logging.getLogger(__name__)
 
 #: Rows of the first listing, enough to look past hundreds of claimed ones.
 _FIRST_ROWS = 1000
-
-#: The window of candidates is at most this power of two times what is
-#: wanted.
-_WIDEST = 6
-
-#: Queues whose contention a process remembers, and claims on messages that
-#: it knows to be rightful.
-_REMEMBERED = 1000
-_REMEMBERED_HOLDS = 20000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,17 +62,24 @@ class Attempt:
     :param mine: what it writes into gates.
     :param ttl: seconds for which it will hold what it wins.
     :param at: when it began, by the clock that decides what has expired.
+    :param began: the same moment by ``time.monotonic``.
     :param deadline: when it has lost, by ``time.monotonic``.
     """
 
     mine: records.Pass
     ttl: int
     at: float
+    began: float
     deadline: float
 
     @property
     def over(self) -> bool:
         return time.monotonic() >= self.deadline
+
+    @property
+    def half_over(self) -> bool:
+        """Whether what is left of it is needed to record what was won."""
+        return time.monotonic() >= (self.began + self.deadline) / 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,75 +123,16 @@ class Queue:
 
     def attempt(self, ttl: int, grace: int) -> Attempt:
         """Begin to try for messages, for a claim of ``ttl`` seconds."""
-        deadline = time.monotonic() + self.attempt_limit
+        began = time.monotonic()
         at = records.now()
         hold = records.Hold(names.new_message_id(), math.floor(at) + ttl)
-        return Attempt(records.Pass(hold, grace), ttl, at, deadline)
+        return Attempt(records.Pass(hold, grace), ttl, at, began,
+                       began + self.attempt_limit)
 
     def settled(self, claim: str, at: float) -> bool:
         """Whether the attempt of a claim is over by everybody's clock."""
         begun = names.posted_at(claim) if names.is_message_id(claim) else 0.0
         return at - begun > self.attempt_limit * 2 + self.clock_skew
-
-    def free(self, message: records.Message, at: float) -> bool:
-        """Whether a message can be claimed, as far as it knows itself.
-
-        A claim of another process is over when it is by either clock.
-        """
-        held = message.held(at - self.clock_skew)
-        return held is None and not message.delayed(at)
-
-
-class _Contention:
-    """What the threads of a process tell one another of their claims."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._busy: set[tuple[str, str]] = set()
-        self._levels: collections.OrderedDict[str, int] = (
-            collections.OrderedDict())
-        self._rightful: set[tuple[str, records.Hold]] = set()
-
-    @contextlib.contextmanager
-    def reserved(
-        self, container: str, candidates: Iterable[records.Message],
-    ) -> Iterator[list[records.Message]]:
-        """Keep other threads from these; yields those that were free."""
-        mine = []
-        with self._lock:
-            for message in candidates:
-                if (container, message.id) not in self._busy:
-                    self._busy.add((container, message.id))
-                    mine.append(message)
-        try:
-            yield mine
-        finally:
-            with self._lock:
-                self._busy -= {(container, message.id) for message in mine}
-
-    def rightful(self, message_id: str, hold: records.Hold) -> bool:
-        """Whether a hold was seen in a claim's record."""
-        return (message_id, hold) in self._rightful
-
-    def learn_rightful(self, message_id: str, hold: records.Hold) -> None:
-        with self._lock:
-            if len(self._rightful) >= _REMEMBERED_HOLDS:
-                self._rightful.clear()
-            self._rightful.add((message_id, hold))
-
-    def level(self, container: str) -> int:
-        return self._levels.get(container, 0)
-
-    def learn(self, container: str, lost: bool) -> None:
-        with self._lock:
-            level = self._levels.pop(container, 0) + (1 if lost else -1)
-            if level > 0:
-                self._levels[container] = min(level, _WIDEST)
-            if len(self._levels) > _REMEMBERED:
-                self._levels.popitem(last=False)
-
-
-_contention = per_process.PerProcess(_Contention)
 
 
 def take(queue: Queue, attempt: Attempt, limit: int) -> Outcome:
@@ -228,24 +164,24 @@ class _Taking:
         self._queue = queue
         self._attempt = attempt
         self._limit = limit
+        self._contention = contention.of_this_process.get()
         self._won: list[listing.Read] = []
-        #: Hints of messages whose gate or claim may be void.
-        self._doubtful: list[records.Message] = []
-        #: What remains of them to be looked at, once that has begun.
-        self._suspects: list[records.Message] | None = None
+        #: Hints of messages that seemed to be free, but whose gate was shut.
+        self._shut: list[records.Message] = []
         self._error: Exception | None = None
+        self._contended = False
         self._traces = False
 
     def run(self) -> Outcome:
-        free = self._free_hints()
+        candidates = self._candidates()
         left: list[records.Message] = []
         while self._wants_more():
-            chosen, left = self._choose(left, free)
+            chosen, left = self._choose(left, candidates)
             if not chosen:
                 break
-            self._round(chosen, self._try)
-        while self._wants_more() and (chosen := self._next_doubtful()):
-            self._round(chosen, self._retake)
+            self._round(chosen, self._approach)
+        if not self._won and self._wants_more():
+            self._round(self._shut[:self._limit], self._retake)
         if self._error is not None:
             if not self._won:
                 raise self._error
@@ -259,58 +195,101 @@ class _Taking:
             traces=self._traces, answered=self._error is None)
 
     def _wants_more(self) -> bool:
+        """Whether to go on: not for long, and not to fight for the rest."""
         return (len(self._won) < self._limit and self._error is None
-                and not self._attempt.over)
+                and not (self._won and self._contended)
+                and not self._attempt.half_over)
 
-    def _free_hints(self) -> Iterator[records.Message]:
-        """Free messages by the listing; sets aside those in doubt."""
+    def _candidates(self) -> Iterator[records.Message]:
+        """Messages that may be had, oldest first, by the listings.
+
+        Those that are free by their own word, and those whose claimer, it
+        seems, did not win them. What was being tried for when the queue was
+        listed comes last.
+        """
         queue, at = self._queue, self._attempt.at
+        begun = []
         for hint in listing.hints(queue.store, queue.messages,
                                   first=_FIRST_ROWS):
-            if queue.free(hint, at):
+            if hint.delayed(at):
+                continue
+            held = hint.held(self._others_now)
+            if held is None:
                 yield hint
-            elif not hint.delayed(at):
-                self._doubtful.append(hint)
+            elif not self._contention.rightful(hint.id, held):
+                if not queue.settled(held.claim, at):
+                    begun.append((hint, held))
+                elif self._unrecorded(hint.id, held):
+                    yield hint
+        for hint, held in begun:
+            if self._unrecorded(hint.id, held):
+                yield hint
+
+    def _unrecorded(self, message_id: str, held: records.Hold) -> bool:
+        """Whether a claim's record lacks a message, by the claims' listing.
+
+        A claim that has none yet may still be at it.
+        """
+        won = self._claims_listed.get(held.claim)
+        if won is None:
+            return self._queue.settled(held.claim, self._attempt.at)
+        if records.digest(message_id) not in won:
+            return True
+        self._contention.learn_rightful(message_id, held)
+        return False
+
+    @functools.cached_property
+    def _claims_listed(self) -> Mapping[str, frozenset[str]]:
+        return self._queue.claims.listed()
 
     def _choose(
-        self, left: list[records.Message], free: Iterator[records.Message],
+        self, left: list[records.Message],
+        candidates: Iterator[records.Message],
     ) -> tuple[list[records.Message], list[records.Message]]:
-        """Draw the next candidates from a window; what remains of it."""
+        """Draw from a window of candidates; return what remains, too."""
         wanted = self._limit - len(self._won)
-        level = _contention.get().level(self._queue.messages)
+        level = self._contention.level(self._queue.messages)
         window = left + list(itertools.islice(
-            free, max(0, (wanted << level) - len(left))))
+            candidates, max(0, (wanted << level) - len(left))))
         if not level:
             return window[:wanted], window[wanted:]
-        chosen = set(random.sample(range(len(window)),
-                                   min(wanted, len(window))))
-        return ([hint for index, hint in enumerate(window)
-                 if index in chosen],
+        drawn = set(random.sample(range(len(window)),
+                                  min(wanted, len(window))))
+        return ([window[index] for index in sorted(drawn)],
                 [hint for index, hint in enumerate(window)
-                 if index not in chosen])
+                 if index not in drawn])
 
     def _round(
         self, candidates: list[records.Message],
         attempt: Callable[[records.Message], listing.Read | Miss],
     ) -> None:
         """Try all candidates at once, but those other threads are at."""
-        queue, contention = self._queue, _contention.get()
-        with contention.reserved(queue.messages, candidates) as mine:
+        queue = self._queue
+        with self._contention.reserved(queue.messages, candidates) as mine:
             outcomes = queue.store.outcomes(attempt, mine)
         for outcome in outcomes:
             if isinstance(outcome, listing.Read):
                 self._won.append(outcome)
             elif isinstance(outcome, Exception):
                 self._error = self._error or outcome
-        contention.learn(queue.messages, Miss.CONTENDED in outcomes)
+        self._contended = Miss.CONTENDED in outcomes
+        self._contention.learn(queue.messages, self._contended)
+
+    def _approach(self, hint: records.Message) -> listing.Read | Miss:
+        held = hint.held(self._others_now)
+        return self._try(hint) if held is None else self._retake(hint)
 
     def _try(self, hint: records.Message) -> listing.Read | Miss:
         """Try for a message that seems to be free."""
         if self._queue.gates.enter(
-                hint.id, self._attempt.mine) is gate.Entry.SHUT:
-            self._doubtful.append(hint)
-            return Miss.CONTENDED
-        return self._go_through(hint.id)
+                hint.id, self._attempt.mine) is gate.Entry.ENTERED:
+            return self._go_through(hint.id)
+        # Most likely somebody is at it just now. Who stands there may be
+        # void if the message was claimed before, or if he stands there
+        # each time that we look.
+        if hint.hold or self._contention.saw_shut(hint.id):
+            self._shut.append(hint)
+        return Miss.CONTENDED
 
     def _retake(self, hint: records.Message) -> listing.Read | Miss:
         """Try for a message whose gate and claim are void, if they are."""
@@ -396,38 +375,3 @@ class _Taking:
             return True
         return (hold.until <= self._others_now
                 or self._queue.settled(hold.claim, self._attempt.at))
-
-    def _next_doubtful(self) -> list[records.Message]:
-        """The next messages to look at more closely, at most as wanted."""
-        if self._suspects is None:
-            self._suspects = self._unrecorded(self._doubtful)
-        wanted = self._limit - len(self._won)
-        chosen = self._suspects[:wanted]
-        del self._suspects[:wanted]
-        return chosen
-
-    def _unrecorded(
-        self, doubtful: list[records.Message],
-    ) -> list[records.Message]:
-        """Leave out what is rightly held, or still being tried for.
-
-        By the listing of claims: a hint, but a fair one. It is not asked
-        again about what it was asked before.
-        """
-        contention = _contention.get()
-        held = {hint.id: hint.hold for hint in doubtful
-                if hint.held(self._others_now)}
-        unknown = {message_id: hold for message_id, hold in held.items()
-                   if hold and not contention.rightful(message_id, hold)}
-        listed = self._queue.claims.listed() if unknown else {}
-        suspects = {hint.id for hint in doubtful if hint.id not in held}
-        for message_id, hold in unknown.items():
-            won = listed.get(hold.claim)
-            if won is None:
-                if self._queue.settled(hold.claim, self._attempt.at):
-                    suspects.add(message_id)
-            elif records.digest(message_id) in won:
-                contention.learn_rightful(message_id, hold)
-            else:
-                suspects.add(message_id)
-        return [hint for hint in doubtful if hint.id in suspects]

@@ -274,7 +274,7 @@ class TestClaim(ClaimTest):
         self.delete(posted, winner)
 
     def test_of_a_claimer_that_died_is_void_after_its_time(self) -> None:
-        self.post(1)
+        self.post(1, ttl=600)
         self.swift.faults.append(fake_swift.Fault(
             1, 'before', store_errors.Unanswered('died'),
             lambda request: (request.name or '').startswith('claim/')))

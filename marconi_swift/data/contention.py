@@ -1,0 +1,93 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What the threads of a process tell one another of their claims."""
+
+import collections
+from collections.abc import Iterable
+from collections.abc import Iterator
+import contextlib
+import threading
+
+from marconi_swift import records
+from marconi_swift.store import per_process
+
+#: The widest window of candidates is two to this power times what is wanted.
+_WIDEST = 6
+
+#: Queues whose contention a process remembers, claims on messages that it
+#: knows to be rightful, and gates that it found shut.
+_REMEMBERED = 1000
+_REMEMBERED_HOLDS = 20000
+_REMEMBERED_GATES = 20000
+
+
+class Contention:
+    """What the threads of a process tell one another of their claims."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._busy: set[tuple[str, str]] = set()
+        self._levels: collections.OrderedDict[str, int] = (
+            collections.OrderedDict())
+        self._rightful: set[tuple[str, records.Hold]] = set()
+        self._shut: set[str] = set()
+
+    @contextlib.contextmanager
+    def reserved(
+        self, container: str, candidates: Iterable[records.Message],
+    ) -> Iterator[list[records.Message]]:
+        """Keep other threads from these; yields those that were free."""
+        mine = []
+        with self._lock:
+            for message in candidates:
+                if (container, message.id) not in self._busy:
+                    self._busy.add((container, message.id))
+                    mine.append(message)
+        try:
+            yield mine
+        finally:
+            with self._lock:
+                self._busy -= {(container, message.id) for message in mine}
+
+    def rightful(self, message_id: str, hold: records.Hold) -> bool:
+        """Whether a hold was seen in a claim's record."""
+        return (message_id, hold) in self._rightful
+
+    def learn_rightful(self, message_id: str, hold: records.Hold) -> None:
+        with self._lock:
+            if len(self._rightful) >= _REMEMBERED_HOLDS:
+                self._rightful.clear()
+            self._rightful.add((message_id, hold))
+
+    def saw_shut(self, message_id: str) -> bool:
+        """Whether the gate of a message was found shut before; it is now."""
+        with self._lock:
+            before = message_id in self._shut
+            if len(self._shut) >= _REMEMBERED_GATES:
+                self._shut.clear()
+            self._shut.add(message_id)
+        return before
+
+    def level(self, container: str) -> int:
+        return self._levels.get(container, 0)
+
+    def learn(self, container: str, lost: bool) -> None:
+        with self._lock:
+            level = self._levels.pop(container, 0) + (1 if lost else -1)
+            if level > 0:
+                self._levels[container] = min(level, _WIDEST)
+            if len(self._levels) > _REMEMBERED:
+                self._levels.popitem(last=False)
+
+
+#: That of this process.
+of_this_process = per_process.PerProcess(Contention)
