@@ -378,13 +378,13 @@ class TestPop(ClaimTest):
         self.assertEqual((0, 2), self.stats())
 
     def test_returns_only_what_is_gone_for_certain(self) -> None:
-        self.post(1, 2, 3)
+        self.post(1, 2, 3, ttl=600)
         self.swift.faults.append(fake_swift.Fault(
             2, 'before', store_errors.Unanswered('lost'),
             lambda request: request.method == 'DELETE'))
 
         first = self.messages.pop('q', 3, project='p')
-        self.pass_time(30)
+        self.pass_time(60)
         second = self.messages.pop('q', 3, project='p')
 
         self.assertEqual([2, 1], [len(first), len(second)])
