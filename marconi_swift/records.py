@@ -14,8 +14,8 @@
 ========  ================================================================
 message   Content-Type: :meth:`Message.content_type`; body: JSON, as posted
 gate      Content-Type: :meth:`Pass.content_type`; no body
-claim     body: JSON, :meth:`Claim.body`; Content-Type:
-          :meth:`Claim.content_type`
+claim     Content-Type: :meth:`Claim.content_type`; body: JSON,
+          :meth:`Claim.body`
 ========  ================================================================
 
 A Content-Type carries what a listing needs to decide: Swift returns it in
@@ -203,29 +203,64 @@ class Message:
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-    """The authority on what a claim holds."""
+    """The authority on what a claim holds.
+
+    What it won is in the record's body and never changes; what a renewal
+    changes is in its Content-Type. So a renewal is a POST, which can not
+    bring back the record of a claim that was released meanwhile.
+    """
 
     id: str
     #: Seconds, from the last renewal.
     ttl: int
-    #: Seconds that messages outlive the claim.
-    grace: int
     #: When it was made or last renewed.
     renewed: float
     until: int
+    #: Its messages live until then at least,
+    lasts: int
+    #: and are shown with this ttl, in seconds, if that is later than before.
+    lifetime: int
     #: What stands in the gates of its messages: renewals leave that alone.
     entered: Pass
-    #: The messages it won, as it last wrote them.
-    messages: Mapping[str, Message]
-    #: Whether all requests of its attempt were answered: none of them can
-    #: take effect any more.
-    answered: bool = True
+    #: The messages as they were when it won them.
+    won: Mapping[str, Message]
+
+    @classmethod
+    def made(
+        cls, entered: Pass, ttl: int, at: float, won: Mapping[str, Message],
+    ) -> 'Claim':
+        """A claim that was just won."""
+        lasts = entered.hold.until + entered.grace
+        return cls(
+            id=entered.hold.claim, ttl=ttl, renewed=at,
+            until=entered.hold.until, lasts=lasts,
+            lifetime=lasts - math.floor(at), entered=entered, won=won)
+
+    def extended(self, ttl: int, grace: int, at: float) -> 'Claim':
+        """This claim as a renewal makes it."""
+        renewed = dataclasses.replace(
+            self, ttl=ttl, renewed=at, until=math.floor(at) + ttl)
+        lasts = renewed.until + grace
+        if lasts <= self.lasts:
+            return renewed
+        return dataclasses.replace(
+            renewed, lasts=lasts, lifetime=lasts - math.floor(at))
+
+    def messages(self) -> list[Message]:
+        """Its messages as it holds them now."""
+        hold = Hold(self.id, self.until)
+        return [
+            dataclasses.replace(message, hold=hold)
+            if self.lasts <= message.expires else dataclasses.replace(
+                message, hold=hold, expires=float(self.lasts),
+                ttl=self.lifetime)
+            for message in self.won.values()]
 
     def live(self, at: float) -> bool:
         return self.until > at
 
     def holds(self, message_id: str, at: float) -> bool:
-        return self.live(at) and message_id in self.messages
+        return self.live(at) and message_id in self.won
 
     def shown(self, at: float) -> dict[str, Any]:
         """The claim as Zaqar wants it; its age is that of its renewal."""
@@ -238,39 +273,40 @@ class Claim:
         return self.until + SWEEP_AFTER
 
     def content_type(self) -> str:
-        """What a listing of claims says: enough to find what nobody won."""
         return _content_type({
-            'until': str(self.until),
-            'messages': '.'.join(map(digest, self.messages))})
+            'ttl': str(self.ttl), 'renewed': f'{self.renewed:.3f}',
+            'until': str(self.until), 'lasts': str(self.lasts),
+            'lifetime': str(self.lifetime),
+            'won': '.'.join(map(digest, self.won))})
 
     def body(self) -> bytes:
         return dump({
-            'v': int(_VERSION), 'ttl': self.ttl, 'grace': self.grace,
-            'renewed': self.renewed, 'until': self.until,
-            'entered': self.entered.content_type(),
-            'answered': self.answered,
-            'messages': {name: message.content_type()
-                         for name, message in self.messages.items()}})
+            'v': int(_VERSION), 'entered': self.entered.content_type(),
+            'won': {name: message.content_type()
+                    for name, message in self.won.items()}})
 
     @classmethod
-    def parse(cls, claim_id: str, body: bytes) -> 'Claim | None':
-        """Undo :meth:`body`; None if this is no claim of ours."""
+    def parse(
+        cls, claim_id: str, content_type: str, body: bytes,
+    ) -> 'Claim | None':
+        """Undo the two; None if this is no claim of ours."""
+        given = _parameters(content_type)
         try:
-            given = load(body)
-            if given['v'] != int(_VERSION):
+            stored = load(body)
+            if given is None or stored['v'] != int(_VERSION):
                 return None
-            entered = Pass.parse(given['entered'])
-            messages = {name: Message.parse(name, content_type)
-                        for name, content_type in given['messages'].items()}
+            entered = Pass.parse(stored['entered'])
+            won = {name: Message.parse(name, described)
+                   for name, described in stored['won'].items()}
             if entered is None:
                 return None
             return cls(
                 id=claim_id, ttl=int(given['ttl']),
-                grace=int(given['grace']), renewed=float(given['renewed']),
-                until=int(given['until']), entered=entered,
-                answered=bool(given['answered']),
-                messages={name: message for name, message in messages.items()
-                          if message is not None})
+                renewed=float(given['renewed']), until=int(given['until']),
+                lasts=int(given['lasts']), lifetime=int(given['lifetime']),
+                entered=entered,
+                won={name: message for name, message in won.items()
+                     if message is not None})
         except (KeyError, ValueError, TypeError, AttributeError):
             return None
 
@@ -280,10 +316,17 @@ def digest(message_id: str) -> str:
     return message_id[-12:]
 
 
-def digests(content_type: str) -> frozenset[str]:
-    """The short forms of the messages that a claim's row says it won."""
+def digests(content_type: str, at: float) -> list[str]:
+    """Short forms of the messages that a live claim's row says it won.
+
+    Empty for a claim that was over at that moment, and for other rows.
+    """
     given = _parameters(content_type) or {}
-    return frozenset(given.get('messages', '').split('.'))
+    try:
+        live = int(given['until']) > at
+    except (KeyError, ValueError):
+        return []
+    return given.get('won', '').split('.') if live else []
 
 
 def _hold_parameters(hold: Hold) -> dict[str, str]:

@@ -21,7 +21,9 @@ Only the claim's owner writes its record. The gates of the queue's messages
 are in the same container; see :mod:`marconi_swift.gate`.
 """
 
+import collections
 from collections.abc import Mapping
+from collections.abc import Sequence
 import dataclasses
 
 from marconi_swift import names
@@ -48,10 +50,13 @@ class ClaimRecords:
             return None
         stored = self.store.read(self.container, _PREFIX + claim_id,
                                  newest=True)
-        return records.Claim.parse(claim_id, stored.body) if stored else None
+        if stored is None:
+            return None
+        return records.Claim.parse(
+            claim_id, stored.content_type, stored.body)
 
-    def write(self, claim: records.Claim) -> None:
-        """Store a claim's record.
+    def create(self, claim: records.Claim) -> None:
+        """Store the record of a new claim.
 
         :raises marconi_swift.store.errors.SwiftError: it may be stored or
             not.
@@ -64,15 +69,24 @@ class ClaimRecords:
                 f'Claim {claim.id} could not be recorded in container '
                 f'{self.container}: {outcome.value}.')
 
+    def renew(self, claim: records.Claim) -> bool:
+        """Store what a renewal changed; False if there is no record."""
+        return self.store.annotate(
+            self.container, _PREFIX + claim.id,
+            content_type=claim.content_type(), delete_at=claim.delete_at,
+        ) is not objects.Outcome.MISSING
+
     def delete(self, claim_id: str) -> None:
         """Remove a claim's record, if it is there."""
         self.store.delete(self.container, _PREFIX + claim_id)
 
-    def listed(self) -> Mapping[str, frozenset[str]]:
-        """Claims by the container's listing, with digests of what they won.
+    def holders(self, at: float) -> Mapping[str, Sequence[str]]:
+        """Live claims, by the short forms of the messages that they won.
 
-        A hint: see :func:`marconi_swift.records.digests`.
+        A hint, as all listings: see :func:`marconi_swift.records.digests`.
         """
-        return {row.name.removeprefix(_PREFIX):
-                records.digests(row.content_type)
-                for row in self.store.rows(self.container, prefix=_PREFIX)}
+        holders = collections.defaultdict(list)
+        for row in self.store.rows(self.container, prefix=_PREFIX):
+            for digest in records.digests(row.content_type, at):
+                holders[digest].append(row.name.removeprefix(_PREFIX))
+        return holders

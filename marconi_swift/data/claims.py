@@ -13,7 +13,6 @@
 
 from collections.abc import Iterator
 import dataclasses
-import math
 from typing import Any
 
 from zaqar import storage
@@ -54,19 +53,19 @@ class ClaimController(storage.Claim):
         target = self._queue(queue, project)
         attempt = target.attempt(
             int(metadata['ttl']), int(metadata['grace']))
-        outcome = taking.take(target, attempt, limit)
-        if outcome.won or outcome.traces:
-            target.claims.write(outcome.record())
-        if not outcome.won:
+        won = taking.take(target, attempt, limit)
+        if not won:
             return None, iter(())
-        claim_id = attempt.mine.hold.claim
+        claim = records.Claim.made(
+            attempt.mine, int(metadata['ttl']), attempt.at,
+            {read.message.id: read.message for read in won})
+        target.claims.create(claim)
         if attempt.over:
             # Others may think it void by now.
-            target.claims.delete(claim_id)
+            target.claims.delete(claim.id)
             return None, iter(())
-        return claim_id, iter(
-            [read.message.shown(read.body, attempt.at)
-             for read in outcome.won])
+        return claim.id, iter(
+            [read.message.shown(read.body, attempt.at) for read in won])
 
     def get(
         self, queue: str, claim_id: str, project: str | None = None,
@@ -81,7 +80,7 @@ class ClaimController(storage.Claim):
         hold = records.Hold(claim.id, claim.until)
         found = self._store.each(
             lambda name: listing.read(self._store, target.messages, name),
-            claim.messages)
+            claim.won)
         return claim.shown(at), iter([
             dataclasses.replace(read.message, hold=hold).shown(
                 read.body, at)
@@ -102,18 +101,13 @@ class ClaimController(storage.Claim):
         target = self._queue(queue, project)
         claim = self._live(target, queue, claim_id, project)
         at = records.now()
-        ttl, grace = int(metadata['ttl']), int(metadata['grace'])
-        hold = records.Hold(claim.id, math.floor(at) + ttl)
-        taken = [message.taken(hold, at, grace)
-                 for message in claim.messages.values()]
-        there = self._store.each(
-            lambda message: self._annotate(target, claim, message), taken)
-        renewed = dataclasses.replace(
-            claim, ttl=ttl, grace=grace, renewed=at, until=hold.until,
-            messages={message.id: message for message, is_there
-                      in zip(taken, there, strict=True) if is_there})
-        if claim.live(records.now()):
-            target.claims.write(renewed)
+        renewed = claim.extended(
+            int(metadata['ttl']), int(metadata['grace']), at)
+        self._store.each(
+            lambda message: self._annotate(target, claim, message),
+            renewed.messages())
+        if claim.live(records.now()) and not target.claims.renew(renewed):
+            raise errors.ClaimDoesNotExist(claim_id, queue, project)
         if not claim.live(records.now()):
             # Somebody may have claimed its messages meanwhile.
             target.claims.delete(claim.id)
@@ -136,7 +130,7 @@ class ClaimController(storage.Claim):
             if self._annotate(target, claim, message.released()):
                 target.gates.clear(message.id, claim.entered)
 
-        self._store.each(release, claim.messages.values())
+        self._store.each(release, claim.messages())
         target.claims.delete(claim.id)
 
     def _live(

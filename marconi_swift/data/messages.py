@@ -379,24 +379,25 @@ class MessageController(storage.Message):
     ) -> builtins.list[dict[str, Any]]:
         """Take free messages out of a queue, oldest first.
 
-        Each is returned to one caller at most. One whose deletion Swift
-        did not confirm is not returned; if it is still there, it can be
-        taken again once the attempt is over by all clocks.
+        Those returned are gone. One whose deletion Swift did not confirm is
+        not returned; if it is still there, it can be taken again once the
+        attempt is over by all clocks.
         """
         target = queues.queue(self.driver, queue, project)
         # What is won is deleted at once; it need be held no longer than
         # until others may think the attempt over.
         attempt = target.attempt(
             math.ceil(target.attempt_limit * 2 + target.clock_skew), grace=0)
-        taken = taking.take(target, attempt, limit)
-        if taken.traces:
-            target.claims.write(taken.record())
+        won = taking.take(target, attempt, limit)
+        if attempt.over:
+            # Others may think it void by now.
+            return []
         outcomes = self._store.outcomes(
             lambda read: self._store.delete(target.messages, read.message.id),
-            taken.won)
+            won)
         popped = [
             read.message.released().shown(read.body, attempt.at)
-            for read, outcome in zip(taken.won, outcomes, strict=True)
+            for read, outcome in zip(won, outcomes, strict=True)
             if outcome is objects.Outcome.DONE]
         for outcome in outcomes:
             if not popped and isinstance(outcome, Exception):

@@ -18,12 +18,13 @@ live claim. Candidates come from the queue's listing, oldest first while
 nobody else is at them; after a loss they are drawn at random from a window
 that grows with each loss and shrinks with each round without one.
 
-A claimer that loses can leave its name in a message. That name is void once
-the claim's record is there and does not list the message; who won nothing,
-but left its name, records that. A claimer can die before it does. So an
-attempt has a limit in time, and one that took longer has lost, whatever its
-requests say: the names of claims that were begun long enough ago, and have
-no record, are void too.
+A claimer that loses, or dies, can leave its name in a message or a gate, and
+write over that of the winner, whose record alone then says what it holds. So
+an attempt has a limit in time, and one that took longer has lost, whatever
+its requests say. A name is void once every attempt that met its own must be
+over too, unless its claim's record lists the message. And before a message
+that somebody has named is won, the records of all claims are searched for
+it, by their listing. A message that was never named needs no search.
 """
 
 from collections.abc import Callable
@@ -36,6 +37,7 @@ import functools
 import itertools
 import math
 import random
+import threading
 import time
 
 from oslo_log import log as logging
@@ -60,14 +62,12 @@ class Attempt:
     """One claimer's try for some messages.
 
     :param mine: what it writes into gates.
-    :param ttl: seconds for which it will hold what it wins.
     :param at: when it began, by the clock that decides what has expired.
     :param began: the same moment by ``time.monotonic``.
     :param deadline: when it has lost, by ``time.monotonic``.
     """
 
     mine: records.Pass
-    ttl: int
     at: float
     began: float
     deadline: float
@@ -80,30 +80,6 @@ class Attempt:
     def half_over(self) -> bool:
         """Whether what is left of it is needed to record what was won."""
         return time.monotonic() >= (self.began + self.deadline) / 2
-
-
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """What became of an attempt.
-
-    :param won: messages, oldest first, each as the attempt wrote it.
-    :param traces: whether its name may stand in messages it did not win.
-    :param answered: whether all of its requests were answered.
-    """
-
-    attempt: Attempt
-    won: Sequence[listing.Read]
-    traces: bool
-    answered: bool
-
-    def record(self) -> records.Claim:
-        """The claim that says what was won, and so what was not."""
-        mine = self.attempt.mine
-        return records.Claim(
-            id=mine.hold.claim, ttl=self.attempt.ttl, grace=mine.grace,
-            renewed=self.attempt.at, until=mine.hold.until, entered=mine,
-            messages={read.message.id: read.message for read in self.won},
-            answered=self.answered)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,8 +102,16 @@ class Queue:
         began = time.monotonic()
         at = records.now()
         hold = records.Hold(names.new_message_id(), math.floor(at) + ttl)
-        return Attempt(records.Pass(hold, grace), ttl, at, began,
+        return Attempt(records.Pass(hold, grace), at, began,
                        began + self.attempt_limit)
+
+    def hurried(self, attempt: Attempt) -> 'Queue':
+        """This queue, asking nothing again when an attempt is over."""
+        store = self.store.until(attempt.deadline)
+        return dataclasses.replace(
+            self, store=store,
+            claims=dataclasses.replace(self.claims, store=store),
+            gates=dataclasses.replace(self.gates, store=store))
 
     def settled(self, claim: str, at: float) -> bool:
         """Whether the attempt of a claim is over by everybody's clock."""
@@ -135,17 +119,19 @@ class Queue:
         return at - begun > self.attempt_limit * 2 + self.clock_skew
 
 
-def take(queue: Queue, attempt: Attempt, limit: int) -> Outcome:
-    """Try to win up to ``limit`` messages.
+def take(
+    queue: Queue, attempt: Attempt, limit: int,
+) -> list[listing.Read]:
+    """Win up to ``limit`` messages, oldest first.
 
-    Each message that was won says so itself: it carries the attempt's hold,
-    and nobody else is told that he won it while that hold lives, provided
-    that it is recorded before the attempt is over.
+    Each message returned says so itself: it carries the attempt's hold, and
+    nobody else is told that he won it while that hold lives, provided that
+    it is recorded before the attempt is over.
 
     :raises marconi_swift.store.errors.SwiftError: nothing was won, and the
         queue could not be read or written.
     """
-    return _Taking(queue, attempt, limit).run()
+    return _Taking(queue.hurried(attempt), attempt, limit).run()
 
 
 class Miss(enum.Enum):
@@ -170,9 +156,11 @@ class _Taking:
         self._shut: list[records.Message] = []
         self._error: Exception | None = None
         self._contended = False
-        self._traces = False
+        #: Claims' records that were read, under the lock.
+        self._read: dict[str, records.Claim | None] = {}
+        self._lock = threading.Lock()
 
-    def run(self) -> Outcome:
+    def run(self) -> list[listing.Read]:
         candidates = self._candidates()
         left: list[records.Message] = []
         while self._wants_more():
@@ -190,9 +178,7 @@ class _Taking:
                 '%(container)s; the others failed: %(error)s',
                 {'won': len(self._won), 'limit': self._limit,
                  'container': self._queue.messages, 'error': self._error})
-        return Outcome(
-            self._attempt, sorted(self._won, key=lambda won: won.message.id),
-            traces=self._traces, answered=self._error is None)
+        return sorted(self._won, key=lambda won: won.message.id)
 
     def _wants_more(self) -> bool:
         """Whether to go on: not for long, and not to fight for the rest."""
@@ -203,44 +189,48 @@ class _Taking:
     def _candidates(self) -> Iterator[records.Message]:
         """Messages that may be had, oldest first, by the listings.
 
-        Those that are free by their own word, and those whose claimer, it
-        seems, did not win them. What was being tried for when the queue was
-        listed comes last.
+        Those that are free by their own word, and those that were claimed
+        so long ago that a claimer who is not known to hold them does not.
         """
         queue, at = self._queue, self._attempt.at
-        begun = []
         for hint in listing.hints(queue.store, queue.messages,
                                   first=_FIRST_ROWS):
+            held = hint.held(self._others_now)
             if hint.delayed(at):
                 continue
-            held = hint.held(self._others_now)
-            if held is None:
-                yield hint
-            elif not self._contention.rightful(hint.id, held):
-                if not queue.settled(held.claim, at):
-                    begun.append((hint, held))
-                elif self._unrecorded(hint.id, held):
-                    yield hint
-        for hint, held in begun:
-            if self._unrecorded(hint.id, held):
+            if held is None or (
+                    queue.settled(held.claim, at)
+                    and not self._contention.rightful(hint.id, held)
+                    and not self._listed_as_held(hint.id, held)):
                 yield hint
 
-    def _unrecorded(self, message_id: str, held: records.Hold) -> bool:
-        """Whether a claim's record lacks a message, by the claims' listing.
-
-        A claim that has none yet may still be at it.
-        """
-        won = self._claims_listed.get(held.claim)
-        if won is None:
-            return self._queue.settled(held.claim, self._attempt.at)
-        if records.digest(message_id) not in won:
-            return True
-        self._contention.learn_rightful(message_id, held)
-        return False
+    def _listed_as_held(self, message_id: str, held: records.Hold) -> bool:
+        """Whether a claim's row says that it won a message."""
+        holders = self._listed.get(records.digest(message_id), ())
+        if held.claim in holders:
+            self._contention.learn_rightful(message_id, held)
+        return held.claim in holders
 
     @functools.cached_property
-    def _claims_listed(self) -> Mapping[str, frozenset[str]]:
-        return self._queue.claims.listed()
+    def _listed(self) -> Mapping[str, Sequence[str]]:
+        return self._queue.claims.holders(self._others_now)
+
+    def _recorded(self, message_id: str) -> bool:
+        """Whether a live claim's record lists a message.
+
+        Searched for by the claims' listing, which was read when all who
+        were trying for the message before had recorded what they won.
+        """
+        with self._lock:
+            holders = self._listed.get(records.digest(message_id), ())
+            return any(self._holds(claim, message_id) for claim in holders)
+
+    def _holds(self, claim_id: str, message_id: str) -> bool:
+        if claim_id not in self._read:
+            self._read[claim_id] = self._queue.claims.read(claim_id)
+        claim = self._read[claim_id]
+        return claim is not None and claim.holds(
+            message_id, self._others_now)
 
     def _choose(
         self, left: list[records.Message],
@@ -281,6 +271,8 @@ class _Taking:
 
     def _try(self, hint: records.Message) -> listing.Read | Miss:
         """Try for a message that seems to be free."""
+        if self._attempt.over:
+            return Miss.CONTENDED
         if self._queue.gates.enter(
                 hint.id, self._attempt.mine) is gate.Entry.ENTERED:
             return self._go_through(hint.id)
@@ -324,17 +316,19 @@ class _Taking:
         if found is None:
             return Miss.GONE
         held = found.message.held(self._others_now)
-        if (held not in (None, void)
-                or found.message.delayed(attempt.at)):
+        if (held not in (None, void) or found.message.delayed(attempt.at)
+                or (found.message.claim_count
+                    and self._recorded(message_id))):
             self._turn_back(message_id)
             return Miss.CONTENDED
         taken = self._write(found.message, attempt.mine)
         if taken is None:
             return Miss.CONTENDED
         named = queue.gates.named(message_id)
-        if named != attempt.mine or attempt.over:
-            if named is None or self._write(found.message, named) is None:
-                self._traces = True
+        if named is None or attempt.over:
+            return Miss.CONTENDED
+        if named != attempt.mine:
+            self._write(found.message, named)
             return Miss.CONTENDED
         if queue.dead_letters.due(found.message):
             queue.dead_letters.bury(found)
@@ -368,10 +362,7 @@ class _Taking:
 
     def _void(self, hold: records.Hold, message_id: str) -> bool:
         """Whether a name in a gate or a message counts for nothing."""
-        claim = self._queue.claims.read(hold.claim)
-        if claim is not None and claim.holds(message_id, self._others_now):
-            return False
-        if claim is not None and claim.answered:
-            return True
-        return (hold.until <= self._others_now
+        over = (hold.until <= self._others_now
                 or self._queue.settled(hold.claim, self._attempt.at))
+        with self._lock:
+            return over and not self._holds(hold.claim, message_id)

@@ -22,12 +22,14 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
+import copy
 import dataclasses
 import enum
 import json
 import math
 from typing import Any
 from typing import NamedTuple
+from typing import Self
 from typing import TypeVar
 from urllib import parse
 
@@ -111,6 +113,16 @@ class ObjectStore:
         self._policy = policy
         self._fan = fan
         self._bulk_limit = per_process.PerProcess[list[int]](list)
+
+    def until(self, deadline: float) -> Self:
+        """The same account, asking nothing again after a moment.
+
+        :param deadline: by ``time.monotonic``.
+        """
+        hurried = copy.copy(self)
+        hurried._policy = dataclasses.replace(
+            self._policy, deadline=deadline)
+        return hurried
 
     # Objects
 

@@ -14,6 +14,8 @@
 
 from collections.abc import Callable
 import dataclasses
+import math
+import time
 from typing import NamedTuple
 
 from oslo_log import log as logging
@@ -54,10 +56,13 @@ class Policy:
 
     :param retries: how often a request is sent again.
     :param time_limit: seconds after which it is not sent again.
+    :param deadline: moment of ``time.monotonic`` after which nothing is sent
+        again.
     """
 
     retries: int
     time_limit: float
+    deadline: float = math.inf
 
     def ask(self, send: Callable[[], transport.Response]) -> Answer:
         """Send until Swift answers something other than "not now".
@@ -69,6 +74,7 @@ class Policy:
         :raises errors.Refused: the last answer still was "not now".
         """
         tries = 0
+        limit = min(self.time_limit, self.deadline - time.monotonic())
 
         def attempt() -> transport.Response:
             nonlocal tries
@@ -81,7 +87,7 @@ class Policy:
         try:
             response = tenacity.Retrying(
                 stop=(tenacity.stop_after_attempt(self.retries + 1)
-                      | tenacity.stop_before_delay(self.time_limit)),
+                      | tenacity.stop_before_delay(limit)),
                 wait=_wait,
                 retry=tenacity.retry_if_exception_type(
                     (_TryAgain, errors.Unanswered)),

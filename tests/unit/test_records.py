@@ -91,28 +91,56 @@ class TestMessage(testtools.TestCase):
 
 class TestClaim(testtools.TestCase):
 
+    def claim(
+        self, *won: records.Message, ttl: int = 60, grace: int = 30,
+    ) -> records.Claim:
+        hold = records.Hold(names.new_message_id(), int(_NOW) + ttl)
+        return records.Claim.made(
+            records.Pass(hold, grace), ttl, _NOW,
+            {message.id: message for message in won})
+
+    def read_back(self, claim: records.Claim) -> records.Claim | None:
+        return records.Claim.parse(
+            claim.id, claim.content_type(), claim.body())
+
     @given(strategies.lists(_MESSAGES, max_size=1))
     def test_is_read_back_as_it_was_written(
-        self, held: list[records.Message],
+        self, won: list[records.Message],
     ) -> None:
-        claim = records.Claim(
-            id=names.new_message_id(), ttl=60, grace=30, renewed=_NOW,
-            until=int(_NOW) + 60,
-            entered=records.Pass(records.Hold('claim', int(_NOW) + 60), 30),
-            messages={message.id: message for message in held})
+        claim = self.claim(*won)
 
-        self.assertEqual(claim, records.Claim.parse(claim.id, claim.body()))
-        for name in claim.messages:
-            self.assertIn(records.digest(name),
-                          records.digests(claim.content_type()))
+        self.assertEqual(claim, self.read_back(claim))
+        for name in claim.won:
+            self.assertIn(records.digest(name), records.digests(
+                claim.content_type(), _NOW))
+            self.assertNotIn(records.digest(name), records.digests(
+                claim.content_type(), _NOW + 60))
 
-    @given(strategies.one_of(
+    def test_keeps_the_longest_life_that_it_gave_its_messages(self) -> None:
+        claim = self.claim(message())
+        long = claim.extended(1000, 100, _NOW + 10)
+        short = long.extended(60, 0, _NOW + 20)
+
+        [held] = short.messages()
+
+        self.assertEqual(_NOW + 1110, held.expires)
+        self.assertEqual(1100, held.ttl)
+        self.assertEqual(records.Hold(claim.id, int(_NOW) + 80), held.hold)
+        self.assertEqual(short, self.read_back(short))
+        self.assertEqual(claim.body(), short.body())
+
+    @given(strategies.text(), strategies.one_of(
         strategies.binary(),
         strategies.sampled_from([
             b'{}', b'[]', b'null', b'{"v": 1}', b'{"v": 2}',
-            b'{"v": 1, "ttl": "x"}'])))
-    def test_of_anybodys_making_is_none_of_ours(self, body: bytes) -> None:
-        self.assertIsNone(records.Claim.parse('claim', body))
+            b'{"v": 1, "entered": "x"}'])))
+    def test_of_anybodys_making_is_none_of_ours(
+        self, content_type: str, body: bytes,
+    ) -> None:
+        self.assertIsNone(records.Claim.parse('claim', content_type, body))
+        self.assertIsNone(records.Claim.parse(
+            'claim', self.claim().content_type(), body))
+        self.assertEqual([], records.digests(content_type, _NOW))
 
 
 class TestBody(testtools.TestCase):
