@@ -110,13 +110,14 @@ _OPTIONS = [
              'the same in all processes that serve a queue.'),
     cfg.FloatOpt(
         'claim_attempt_limit',
-        default=20.0,
+        default=10.0,
         min=1.0,
         help='Seconds within which a claim must have been won and recorded; '
-             'one that took longer is given up. A message whose claimer died '
-             'before it was answered can be claimed again after twice this '
-             'time and clock_skew. Must be the same in all processes that '
-             'serve a queue.'),
+             'one that took longer is given up. A message that nobody won, '
+             'or whose claimer died before it was answered, can be claimed '
+             'again after twice this time and clock_skew. Twice this time '
+             'must be less than the shortest claim. Must be the same in all '
+             'processes that serve a queue.'),
     cfg.FloatOpt(
         'clock_skew',
         default=2.0,
