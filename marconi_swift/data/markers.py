@@ -102,7 +102,8 @@ class Marker:
               if seen.milliseconds >= _Seen.of(after).milliseconds),
             *(_Seen.of(name) for name in page if name > after)}
         if len(seen) > _MOST:
-            return Marker(page[0], frozenset(map(_Seen.of, page[1:][-_MOST:])))
+            last = page[-_MOST - 1:]
+            return Marker(last[0], frozenset(map(_Seen.of, last[1:])))
         return Marker(after, frozenset(seen))
 
     def __str__(self) -> str:

@@ -80,4 +80,3 @@ class TestSession(testtools.TestCase):
 
             queue.delete()
             self.assertEqual(0, queue.stats['messages']['total'])
-

@@ -72,15 +72,18 @@ class TestMarker(testtools.TestCase):
         self.assertGreaterEqual(later.after, ahead)
 
     def test_settles_for_the_last_page_when_it_can_say_no_more(self) -> None:
-        marker = markers.Marker()
-        for start in range(0, 1000, 20):
-            page = [made(_NOW - 1 + index / 1000, index)
-                    for index in range(start, start + 20)]
-            marker = marker.advanced(page, _NOW, _WINDOW)
+        for size in (1, 20, 369, 370, 371, 372, 1000):
+            marker = markers.Marker()
+            for start in range(0, 1000, size):
+                page = [made(_NOW - 1 + index / 1000, index)
+                        for index in range(start, start + size)]
+                marker = marker.advanced(page, _NOW, _WINDOW)
 
-            self.assertTrue(all(
-                marker.skips(name) or name <= marker.after for name in page))
-            self.assertLess(len(str(marker)), 3000)
+                self.assertTrue(all(
+                    marker.skips(name) or name <= marker.after
+                    for name in page))
+                self.assertFalse(marker.skips(made(_NOW + 9, start)))
+                self.assertLess(len(str(marker)), 3000)
 
     @given(strategies.lists(strategies.tuples(
         strategies.integers(-_WINDOW * 1000, 3000),

@@ -1,0 +1,260 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""How many requests an operation costs, and how often it has to wait.
+
+Requests of one wave are in flight together: the proxy holds each until all
+of its wave are there. So the number of waves is how many round trips an
+operation takes, and their sum is how many requests.
+"""
+
+from collections.abc import Callable
+import math
+from typing import Any
+import uuid
+
+import testtools
+from testtools import matchers
+
+from marconi_swift import names
+from marconi_swift import records
+from tests.fixtures import conf
+from tests.fixtures import workers
+
+PROJECT = 'project'
+QUEUE = 'queue'
+CLIENT = uuid.uuid4()
+
+COSTS = {
+    'create the first queue of an account': (2, 1, 1, 1, 1),
+    'create a queue': (2, 1, 1),
+    'create a queue that exists': (2, 1),
+    'get a queue': (1,),
+    'delete an empty queue': (1, 1, 1),
+    'delete a queue of 20': (1, 1, 20, 1, 1, 1, 1),
+    'count 520 messages': (1,),
+    'post 20 messages': (20,),
+    'list 20 messages': (1, 20),
+    'list 20 messages behind 500 claimed ones': (1, 20),
+    'list an empty queue': (1,),
+    'get a message': (1,),
+    'get 20 messages by id': (20,),
+    'delete a message': (1, 1),
+    'delete 20 messages': (20,),
+    'claim 10 messages': (1, 10, 10, 10, 10, 1),
+    'claim 20 messages': (1, 20, 20, 20, 20, 1),
+    'claim 20 messages behind 500 claimed ones': (1, 20, 20, 20, 20, 1),
+    'claim from an empty queue': (1,),
+    'claim where all is claimed': (1,),
+    'get a claim of 10': (1, 10),
+    'renew a claim of 10': (1, 10, 1),
+    'release a claim of 20': (1, 20, 20, 1),
+    'delete a claimed message': (2, 1),
+    'pop 10 messages': (1, 10, 10, 10, 10, 10),
+}
+
+
+class CostsTest(testtools.TestCase):
+
+    def setUp(self) -> None:
+        super().setUp()
+        # What takes too long costs more; here a slow machine may take long.
+        configured = self.useFixture(conf.ZaqarConf(
+            claim_attempt_limit=120, post_time_limit=120))
+        self.tally = configured.swift.tally
+        site = workers.Site(configured.path)
+        self.account = site.data.account
+        self.queues = site.queues
+        self.messages = site.data.message_controller
+        self.claims = site.data.claim_controller
+        # No operation pays for the token.
+        site.data.is_alive()
+        site.control.account.store.check_account()
+
+    def assert_costs(self, what: str, operation: Callable[[], Any]) -> Any:
+        """Check what an operation costs; returns its outcome."""
+        waves = COSTS[what]
+        self.tally.reset()
+        self.tally.waves(waves)
+
+        outcome = operation()
+
+        reading = self.tally.read()
+        self.assertEqual(waves, tuple(wave.got for wave in reading.waves))
+        self.assertThat(reading.requests, matchers.HasLength(sum(waves)))
+        self.tally.reset()
+        return outcome
+
+    def create(self, queue: str = QUEUE) -> None:
+        self.queues.create(queue, project=PROJECT)
+
+    def post(self, count: int) -> list[str]:
+        ids: list[str] = self.messages.post(
+            QUEUE, ({'ttl': 3600, 'body': number} for number in range(count)),
+            CLIENT, project=PROJECT)
+        return ids
+
+    def post_claimed(self, count: int) -> None:
+        """Store messages as claiming them would have left them."""
+        at = records.now()
+        hold = records.Hold(names.new_message_id(), math.floor(at) + 3600)
+        claimed = [
+            records.Message(
+                id=names.new_message_id(), ttl=3600, expires=at + 3600,
+                poster=str(CLIENT), claim_count=1, hold=hold)
+            for _ in range(count)]
+        container = names.messages(
+            self.account.settings.container_prefix, PROJECT, QUEUE)
+        store = self.account.store
+        store.each(
+            lambda message: store.create(
+                container, message.id, body=b'{}',
+                content_type=message.content_type(),
+                delete_at=message.delete_at),
+            claimed)
+
+    def page(self) -> list[dict[str, Any]]:
+        return list(next(self.messages.list(
+            QUEUE, project=PROJECT, limit=20)))
+
+    def claim(self, limit: int) -> tuple[str | None, list[str]]:
+        claim, messages = self.claims.create(
+            QUEUE, {'ttl': 3600, 'grace': 60}, project=PROJECT, limit=limit)
+        return claim, [message['id'] for message in messages]
+
+    # Queues
+
+    def test_creating_a_queue(self) -> None:
+        self.assert_costs('create the first queue of an account',
+                          lambda: self.create('first'))
+        self.assert_costs('create a queue', self.create)
+        self.assert_costs('create a queue that exists', self.create)
+
+    def test_getting_a_queue(self) -> None:
+        self.create()
+
+        self.assert_costs(
+            'get a queue',
+            lambda: self.queues.get_metadata(QUEUE, project=PROJECT))
+
+    def test_deleting_a_queue(self) -> None:
+        self.create()
+        self.assert_costs(
+            'delete an empty queue',
+            lambda: self.queues.delete(QUEUE, project=PROJECT))
+
+        self.create()
+        self.post(20)
+        self.assert_costs(
+            'delete a queue of 20',
+            lambda: self.queues.delete(QUEUE, project=PROJECT))
+
+    # Messages
+
+    def test_posting_and_reading(self) -> None:
+        self.create()
+        self.assert_costs('list an empty queue', self.page)
+        ids = self.assert_costs('post 20 messages', lambda: self.post(20))
+        self.assert_costs('list 20 messages', self.page)
+        self.assert_costs(
+            'get a message',
+            lambda: self.messages.get(QUEUE, ids[0], project=PROJECT))
+        self.assert_costs(
+            'get 20 messages by id',
+            lambda: self.messages.bulk_get(QUEUE, ids, project=PROJECT))
+
+    def test_deleting_messages(self) -> None:
+        self.create()
+        ids = self.post(21)
+        self.assert_costs(
+            'delete a message',
+            lambda: self.messages.delete(QUEUE, ids[0], project=PROJECT))
+        self.assert_costs(
+            'delete 20 messages',
+            lambda: self.messages.bulk_delete(
+                QUEUE, ids[1:], project=PROJECT))
+
+    def test_popping_messages(self) -> None:
+        self.create()
+        ids = self.post(10)
+
+        popped = self.assert_costs(
+            'pop 10 messages',
+            lambda: self.messages.pop(QUEUE, 10, project=PROJECT))
+
+        self.assertEqual(ids, [message['id'] for message in popped])
+
+    # Claims
+
+    def test_claiming_messages(self) -> None:
+        self.create()
+        ids = self.post(10)
+
+        _, claimed = self.assert_costs(
+            'claim 10 messages', lambda: self.claim(10))
+
+        self.assertEqual(ids, claimed)
+        self.assert_costs(
+            'claim where all is claimed', lambda: self.claim(10))
+
+    def test_claiming_from_an_empty_queue(self) -> None:
+        self.create()
+
+        claim, _ = self.assert_costs(
+            'claim from an empty queue', lambda: self.claim(10))
+
+        self.assertIsNone(claim)
+
+    def test_many_claimed_messages_cost_nothing(self) -> None:
+        self.create()
+        self.post_claimed(500)
+        free = self.post(20)
+
+        stats = self.assert_costs(
+            'count 520 messages',
+            lambda: self.queues.stats(QUEUE, project=PROJECT))
+        listed = self.assert_costs(
+            'list 20 messages behind 500 claimed ones', self.page)
+        _, claimed = self.assert_costs(
+            'claim 20 messages behind 500 claimed ones',
+            lambda: self.claim(20))
+
+        self.assertEqual(500, stats['messages']['claimed'])
+        self.assertEqual(free, [message['id'] for message in listed])
+        self.assertEqual(free, claimed)
+
+    def test_using_a_claim(self) -> None:
+        self.create()
+        self.post(10)
+        claim, ids = self.claim(10)
+        self.assert_costs(
+            'get a claim of 10',
+            lambda: self.claims.get(QUEUE, claim, project=PROJECT))
+        self.assert_costs(
+            'renew a claim of 10',
+            lambda: self.claims.update(
+                QUEUE, claim, {'ttl': 3600, 'grace': 60}, project=PROJECT))
+        self.assert_costs(
+            'delete a claimed message',
+            lambda: self.messages.delete(
+                QUEUE, ids[0], project=PROJECT, claim=claim))
+
+    def test_releasing_a_claim(self) -> None:
+        self.create()
+        self.post(20)
+        claim, _ = self.assert_costs(
+            'claim 20 messages', lambda: self.claim(20))
+
+        self.assert_costs(
+            'release a claim of 20',
+            lambda: self.claims.delete(QUEUE, claim, project=PROJECT))
+
+        self.assertThat(self.page(), matchers.HasLength(20))
