@@ -49,7 +49,7 @@ PAGE = 10000
 
 #: Names in one bulk delete. Swift deletes them two at a time within one
 #: request, so several middling requests beat one of the allowed 10,000.
-_BULK = 1000
+_BULK = 250
 
 #: Fewer names than this are deleted one by one, side by side: faster than
 #: a bulk request, which works through them two at a time.

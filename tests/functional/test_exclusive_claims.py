@@ -40,7 +40,7 @@ LONG = 3600
 # Seconds between two looks at a queue that has nothing to claim.
 PAUSE = 0.1
 
-# The defaults of options, and with them the seconds for which a message that
+# Options, and with them the longest time for which a message that
 # nobody won can not be claimed.
 ATTEMPT_LIMIT = 10.0
 CLOCK_SKEW = 2.0

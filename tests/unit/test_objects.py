@@ -149,7 +149,7 @@ class TestDeletingMany(ObjectsTest):
         self.store.delete_many('c', self.names)
 
         self.assertEqual(['o'], [row.name for row in self.store.page('c')])
-        self.assertEqual(3, sum(
+        self.assertEqual(10, sum(
             'bulk-delete' in request.query
             for request in self.swift.requests))
 
