@@ -49,8 +49,8 @@ _CALLS: dict[str, Primitive] = {
     'check_account': lambda store: store.check_account(),
 }
 
-#: What calls functions that its caller gives, rather than Swift.
-_CALLERS = {'insist', 'each', 'outcomes', 'both'}
+#: What calls functions that its caller gives, or nothing, but not Swift.
+_CALLERS = {'insist', 'each', 'outcomes', 'both', 'until'}
 
 _NOT_NOW = (408, 429, 498, 500, 502, 503, 504, 507)
 
