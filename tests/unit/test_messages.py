@@ -262,3 +262,36 @@ class TestQueues(QueueTest):
         self.assertEqual(['a1'], listed(limit=1))
         self.assertEqual(4, self.queues.calculate_resource_count(
             project='p'))
+
+
+class TestManyMessages(QueueTest):
+    """More than Swift returns in one listing."""
+
+    def test_are_counted_listed_and_deleted(self) -> None:
+        posted = self.post(*range(12_000))
+
+        stats = self.queues.stats('q', project='p')['messages']
+        self.assertEqual(12_000, stats['total'])
+        self.assertEqual((posted[0], posted[-1]), (
+            stats['oldest']['id'], stats['newest']['id']))
+        self.assertEqual(2, len([
+            request for request in self.swift.requests
+            if request.method == 'GET']))
+
+        listed: list[str] = []
+        marker = None
+        while True:
+            cursor = self.messages.list('q', project='p', echo=True,
+                                        marker=marker, limit=3000)
+            page = [message['id'] for message in next(cursor)]
+            if not page:
+                break
+            listed += page
+            marker = next(cursor)
+        self.assertEqual(posted, listed)
+
+        self.queues.delete('q', project='p')
+        self.assertEqual(404, self.swift.request(
+            'HEAD', self.container).status)
+        self.queues.create('q', project='p')
+        self.assertEqual([], self.bodies())
