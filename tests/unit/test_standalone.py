@@ -468,23 +468,26 @@ class WavesTest(_Case):
         self.assertFalse(tallying.Wave(2, 1).full)
 
 
+class Body(list[bytes]):
+    """What a WSGI application answers, and whether it was closed."""
+
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
 class TallyFilterTest(_Case):
 
     def setUp(self) -> None:
         super().setUp()
         self.statuses: list[str] = []
-        self.closed = False
+        self.body = Body([b'a', b'b'])
         self.filter = tally.filter_factory({})(self.answer)
 
-    def answer(self, env: dict[str, Any], start_response: Any) -> Any:
+    def answer(self, env: dict[str, Any], start_response: Any) -> Body:
         start_response('201 Created', [])
-        return self
-
-    def __iter__(self) -> Any:
-        return iter([b'a', b'b'])
-
-    def close(self) -> None:
-        self.closed = True
+        return self.body
 
     def ask(
         self,
@@ -518,7 +521,7 @@ class TallyFilterTest(_Case):
     def test_answers_pass_unchanged(self) -> None:
         self.assertEqual(b'ab', self.ask('PUT', '/v1/a/c'))
         self.assertEqual(['201 Created'], self.statuses)
-        self.assertTrue(self.closed)
+        self.assertTrue(self.body.closed)
 
     def test_only_storage_requests_are_counted(self) -> None:
         for path in ('/auth/v1.0', '/info', '/v1/a'):
