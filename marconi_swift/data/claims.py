@@ -24,6 +24,11 @@ from marconi_swift.data import queue as queues
 from marconi_swift.data import taking
 from marconi_swift.store import objects
 
+#: Messages that one claim wins at most, however many are asked for: each
+#: takes 13 bytes of the record's Content-Type, which has to fit the extended
+#: attributes of Swift's disks (4 kB on ext4).
+_MOST = 100
+
 
 class ClaimController(storage.Claim):
     """See :class:`zaqar.storage.base.Claim`."""
@@ -44,7 +49,7 @@ class ClaimController(storage.Claim):
 
         No other live claim holds any of those returned. ``(None, empty)``,
         and nothing written, if there are none; fewer than there are while
-        others claim at the same time.
+        others claim at the same time, and never more than a hundred.
 
         :param metadata: ``ttl`` and ``grace``, seconds.
         :raises zaqar.storage.errors.ConnectionError: nothing is claimed for
@@ -53,7 +58,7 @@ class ClaimController(storage.Claim):
         target = self._queue(queue, project)
         attempt = target.attempt(
             int(metadata['ttl']), int(metadata['grace']))
-        won = taking.take(target, attempt, limit)
+        won = taking.take(target, attempt, min(limit, _MOST))
         if not won:
             return None, iter(())
         claim = records.Claim.made(

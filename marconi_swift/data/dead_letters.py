@@ -12,7 +12,7 @@
 """Dead letter queues: where messages go that were claimed too often."""
 
 import dataclasses
-import functools
+import threading
 from typing import Any
 
 from zaqar.storage import errors
@@ -44,9 +44,18 @@ class DeadLetters:
     settings: Any
     queue: str
     project: str | None
+    _lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
+    #: What was found; None until it is asked for.
+    _found: list[_Rule | None] | None = None
 
-    @functools.cached_property
     def _rule(self) -> _Rule | None:
+        """Read the rule, once for all messages of a claim."""
+        with self._lock:
+            if self._found is None:
+                self._found = [self._read_rule()]
+            return self._found[0]
+
+    def _read_rule(self) -> _Rule | None:
         try:
             metadata = self.queue_controller.get_metadata(
                 self.queue, self.project)
@@ -67,8 +76,10 @@ class DeadLetters:
 
         Asks for the queue's metadata only if it was claimed at all.
         """
-        return bool(message.claim_count and self._rule
-                    and message.claim_count >= self._rule.max_claims)
+        if not message.claim_count:
+            return False
+        rule = self._rule()
+        return rule is not None and message.claim_count >= rule.max_claims
 
     def bury(self, found: listing.Read) -> None:
         """Move a message that is :meth:`due`; for its gate's winner only.
@@ -78,7 +89,7 @@ class DeadLetters:
 
         :raises marconi_swift.store.errors.SwiftError: the original is left.
         """
-        rule = self._rule
+        rule = self._rule()
         if rule is None:
             raise ValueError('this queue has no dead letter queue')
         message = dataclasses.replace(

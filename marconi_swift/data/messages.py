@@ -49,10 +49,6 @@ LOG = logging.getLogger(__name__)
 #: several hundred claimed or expired ones, and cheap beside reading a page.
 _FIRST_ROWS = 1000
 
-#: Messages whose ids are made at a time: few enough to be stored well within
-#: post_time_limit.
-_BATCH = 200
-
 #: Rows of the first listing where nearly every row will do.
 _FEW_ROWS = 32
 
@@ -95,7 +91,10 @@ class MessageController(storage.Message):
         drafts: list[_Draft] = []
         waiting = iter(messages)
         try:
-            while batch := list(itertools.islice(waiting, _BATCH)):
+            # Ids are made for as many as are stored at a time, so that each
+            # is stored soon after its id was made.
+            while batch := list(itertools.islice(
+                    waiting, self._settings.fan_out)):
                 began = time.monotonic()
                 made = [self._draft(message, str(client_uuid))
                         for message in batch]
@@ -118,8 +117,9 @@ class MessageController(storage.Message):
         taken = time.monotonic() - began
         if taken > limit:
             raise store_errors.SwiftError(
-                f'Storing {_BATCH} messages or fewer took {taken:.1f} s, '
-                f'longer than post_time_limit ({limit:.1f} s).')
+                f'Storing {self._settings.fan_out} messages or fewer took '
+                f'{taken:.1f} s, longer than post_time_limit ({limit:.1f} s).'
+            )
 
     def _draft(self, message: dict[str, Any], poster: str) -> _Draft:
         """Read a posted message once: others may change it meanwhile."""

@@ -33,7 +33,6 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
 import enum
-import functools
 import itertools
 import math
 import random
@@ -156,9 +155,11 @@ class _Taking:
         self._shut: list[records.Message] = []
         self._error: Exception | None = None
         self._contended = False
-        #: Claims' records that were read, under the lock.
-        self._read: dict[str, records.Claim | None] = {}
         self._lock = threading.Lock()
+        #: Claims that were listed, and those whose records were read: once
+        #: for all candidates, so while the others wait at the lock.
+        self._holders: Mapping[str, Sequence[str]] | None = None
+        self._read: dict[str, records.Claim | None] = {}
 
     def run(self) -> list[listing.Read]:
         candidates = self._candidates()
@@ -206,14 +207,17 @@ class _Taking:
 
     def _listed_as_held(self, message_id: str, held: records.Hold) -> bool:
         """Whether a claim's row says that it won a message."""
-        holders = self._listed.get(records.digest(message_id), ())
-        if held.claim in holders:
+        with self._lock:
+            rightful = held.claim in self._listed(message_id)
+        if rightful:
             self._contention.learn_rightful(message_id, held)
-        return held.claim in holders
+        return rightful
 
-    @functools.cached_property
-    def _listed(self) -> Mapping[str, Sequence[str]]:
-        return self._queue.claims.holders(self._others_now)
+    def _listed(self, message_id: str) -> Sequence[str]:
+        """Live claims whose rows say that they won a message."""
+        if self._holders is None:
+            self._holders = self._queue.claims.holders(self._others_now)
+        return self._holders.get(records.digest(message_id), ())
 
     def _recorded(self, message_id: str) -> bool:
         """Whether a live claim's record lists a message.
@@ -222,8 +226,8 @@ class _Taking:
         were trying for the message before had recorded what they won.
         """
         with self._lock:
-            holders = self._listed.get(records.digest(message_id), ())
-            return any(self._holds(claim, message_id) for claim in holders)
+            return any(self._holds(claim, message_id)
+                       for claim in self._listed(message_id))
 
     def _holds(self, claim_id: str, message_id: str) -> bool:
         if claim_id not in self._read:
@@ -315,22 +319,26 @@ class _Taking:
                              newest=True)
         if found is None:
             return Miss.GONE
-        held = found.message.held(self._others_now)
-        if (held not in (None, void) or found.message.delayed(attempt.at)
-                or (found.message.claim_count
-                    and self._recorded(message_id))):
+        message = found.message
+        held = message.held(self._others_now)
+        if (held not in (None, void) or message.delayed(attempt.at)
+                or (message.claim_count and self._recorded(message_id))):
             self._turn_back(message_id)
             return Miss.CONTENDED
-        taken = self._write(found.message, attempt.mine)
+        if held is not None:
+            # Nobody was given it by a claim that is void.
+            message = dataclasses.replace(
+                message, claim_count=max(0, message.claim_count - 1))
+        taken = self._write(message, attempt.mine)
         if taken is None:
             return Miss.CONTENDED
         named = queue.gates.named(message_id)
         if named is None or attempt.over:
             return Miss.CONTENDED
         if named != attempt.mine:
-            self._write(found.message, named)
+            self._write(message, named)
             return Miss.CONTENDED
-        if queue.dead_letters.due(found.message):
+        if queue.dead_letters.due(message):
             queue.dead_letters.bury(found)
             return Miss.GONE
         return listing.Read(taken, found.body)

@@ -329,6 +329,8 @@ class ObjectStore:
         """Delete all objects of a container that a listing shows."""
         while page := self.page(container):
             self.delete_many(container, [row.name for row in page])
+            if len(page) < PAGE:
+                return
 
     # Several at a time
 

@@ -39,7 +39,7 @@ COSTS = {
     'create a queue that exists': (2, 1),
     'get a queue': (1,),
     'delete an empty queue': (1, 1, 1),
-    'delete a queue of 20': (1, 1, 20, 1, 1, 1, 1),
+    'delete a queue of 20': (1, 1, 20, 1, 1, 1),
     'count 520 messages': (1,),
     'post 20 messages': (20,),
     'list 20 messages': (1, 20),
