@@ -215,7 +215,7 @@ class ThreeReplicasDrainTest(DrainTest):
 class HerdTest(_Claiming):
     """Sixteen processes that want the same ten messages at once."""
 
-    rounds = workers.scaled(10, 100)
+    rounds = workers.scaled(4, 100)
 
     def test_nobody_wins_what_another_has(self) -> None:
         herd = self.start(16)

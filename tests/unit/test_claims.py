@@ -248,6 +248,12 @@ class TestClaim(ClaimTest):
 
         self.assertEqual(1, len(self.claim()[1]))
 
+    def test_wins_no_more_than_its_record_can_list(self) -> None:
+        self.post(*range(120))
+
+        self.assertEqual([100, 20], [
+            len(self.claim(limit=500)[1]) for _ in range(2)])
+
     def test_takes_the_oldest_first(self) -> None:
         self.post(*range(30))
 
@@ -286,7 +292,8 @@ class TestClaim(ClaimTest):
         self.assertEqual((None, []), self.claim())
         self.pass_time(2)
 
-        self.assertEqual(1, len(self.claim()[1]))
+        [message] = self.claim()[1]
+        self.assertEqual(1, message['claim_count'])
 
     def test_keeps_what_it_has_if_something_fails_midway(self) -> None:
         self.post(*range(5))
