@@ -271,7 +271,7 @@ class HerdTest(_Claiming):
 
 class ThreeReplicasHerdTest(HerdTest):
     replicas = 3
-    rounds = workers.scaled(4, 100)
+    rounds = workers.scaled(2, 100)
 
 
 def longest_pause(began: float, deliveries: Iterable[Delivery]) -> float:
