@@ -18,26 +18,39 @@ the name of this module (``marconi_swift.driver.queue.stages``).
 import functools
 import types
 from typing import Any
+from typing import TypeVar
 
 from oslo_config import cfg
+from osprofiler import profiler
 from zaqar import storage
 from zaqar.common import pipeline
 from zaqar.storage import errors as zaqar_errors
 
+from marconi_swift import cache as caches
+from marconi_swift import election
 from marconi_swift import options
+from marconi_swift.control import catalogue
+from marconi_swift.control import flavors
+from marconi_swift.control import pools
 from marconi_swift.control import queues
 from marconi_swift.control import registry
 from marconi_swift.data import claims
 from marconi_swift.data import messages
 from marconi_swift.data import stages
+from marconi_swift.data import subscriptions
 from marconi_swift.store import fan_out
 from marconi_swift.store import objects
 from marconi_swift.store import retry
 from marconi_swift.store import swift
 from marconi_swift.store import transport
 
+_T = TypeVar('_T')
 
-class _Account:
+#: Queues, topics or catalogue entries that a process remembers at a time.
+_CACHED = 1000
+
+
+class Account:
     """What both drivers have: settings, and an account to keep things in.
 
     Constructing it does no I/O and starts no thread.
@@ -51,6 +64,9 @@ class _Account:
             retry.Policy(self.settings.retries,
                          self.settings.retry_time_limit),
             fan_out.FanOut(self.settings.fan_out))
+        self.elections = election.Elections(
+            self.store, self.settings.container_prefix,
+            self.settings.storage_policy, self.settings.clock_skew)
 
 
 def connect(settings: options.Settings) -> transport.Transport:
@@ -73,7 +89,7 @@ class DataDriver(storage.DataDriverBase):
         self, conf: cfg.ConfigOpts, cache: Any, control_driver: Any,
     ) -> None:
         super().__init__(conf, cache, control_driver)
-        self.account = _Account(conf, options.DATA_GROUP)
+        self.account = Account(conf, options.DATA_GROUP)
 
     @property
     def capabilities(self) -> tuple[storage.Capabilities, ...]:
@@ -114,16 +130,21 @@ class DataDriver(storage.DataDriverBase):
 
     @functools.cached_property
     def message_controller(self) -> messages.MessageController:
-        return messages.MessageController(self)
+        return self._traced('message', messages.MessageController(self))
 
     @functools.cached_property
     def claim_controller(self) -> claims.ClaimController:
-        return claims.ClaimController(self)
+        return self._traced('claim', claims.ClaimController(self))
 
-    @property
-    def subscription_controller(self) -> None:
-        """None: this release keeps no subscriptions."""
-        return None
+    @functools.cached_property
+    def subscription_controller(
+        self,
+    ) -> subscriptions.SubscriptionController:
+        return self._traced('subscription',
+                            subscriptions.SubscriptionController(self))
+
+    def _traced(self, name: str, controller: _T) -> _T:
+        return _traced(name, controller, self.conf, 'trace_message_store')
 
 
 class ControlDriver(storage.ControlDriverBase):
@@ -133,38 +154,56 @@ class ControlDriver(storage.ControlDriverBase):
 
     def __init__(self, conf: cfg.ConfigOpts, cache: Any) -> None:
         super().__init__(conf, cache)
-        self.account = _Account(conf, options.CONTROL_GROUP)
+        self.account = Account(conf, options.CONTROL_GROUP)
+        #: What controllers of a kind remember of what they read.
+        self.caches: dict[str, caches.Cache[str, Any]] = {
+            controller.KIND: caches.Cache(
+                self.account.settings.cache_time, _CACHED)
+            for controller in (queues.QueueController, queues.TopicController,
+                               catalogue.CatalogueController)}
 
     def registry(self, kind: str) -> registry.Registry:
         """The records of one kind, such as ``queues``."""
-        settings = self.account.settings
         return registry.Registry(
-            self.account.store, settings.container_prefix, kind,
-            settings.storage_policy)
+            self.account.store, self.account.elections, kind)
+
+    def forget(self) -> None:
+        """Read everything anew: something that was read proved wrong."""
+        for remembered in self.caches.values():
+            remembered.clear()
 
     def close(self) -> None:
         self.account.transport.close()
 
     @functools.cached_property
     def queue_controller(self) -> queues.QueueController:
-        return queues.QueueController(self)
+        return self._traced('queues', queues.QueueController(self))
 
-    @property
-    def topic_controller(self) -> None:
-        """None: this release keeps no topics."""
-        return None
+    @functools.cached_property
+    def topic_controller(self) -> queues.TopicController:
+        return self._traced('topics', queues.TopicController(self))
 
-    @property
-    def pools_controller(self) -> None:
-        """None: this release keeps no pools."""
-        return None
+    @functools.cached_property
+    def pools_controller(self) -> pools.PoolsController:
+        return self._traced('pools', pools.PoolsController(self))
 
-    @property
-    def flavors_controller(self) -> None:
-        """None: this release keeps no flavors."""
-        return None
+    @functools.cached_property
+    def flavors_controller(self) -> flavors.FlavorsController:
+        return self._traced('flavors', flavors.FlavorsController(self))
 
-    @property
-    def catalogue_controller(self) -> None:
-        """None: this release keeps no catalogue."""
-        return None
+    @functools.cached_property
+    def catalogue_controller(self) -> catalogue.CatalogueController:
+        return self._traced('catalogue', catalogue.CatalogueController(self))
+
+    def _traced(self, name: str, controller: _T) -> _T:
+        return _traced(name, controller, self.conf, 'trace_management_store')
+
+
+def _traced(
+    name: str, controller: _T, conf: cfg.ConfigOpts, option: str,
+) -> _T:
+    """Have osprofiler trace a controller, if it is told to."""
+    if not (conf.profiler.enabled and conf.profiler[option]):
+        return controller
+    traced: Any = profiler.trace_cls(f'marconi_swift_{name}_controller')
+    return traced(controller)  # type: ignore[no-any-return]

@@ -61,8 +61,11 @@ def encode(part: str | None, longest: int = _PART_MAX) -> str:
     quoted = parse.quote(part, safe='', errors='surrogatepass') or _EMPTY
     if len(quoted) <= longest:
         return quoted
-    digest = hashlib.sha256(part.encode(errors='surrogatepass')).hexdigest()
-    return _HASHED + digest
+    return _HASHED + _hash(part)
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()
 
 
 def decode(encoded: str) -> str | None:
@@ -92,6 +95,16 @@ def claims(prefix: str, project: str | None, queue: str) -> str:
 def topic_messages(prefix: str, project: str | None, topic: str) -> str:
     """Name the container of a topic's messages: not that of a queue's."""
     return f'{prefix}:topic:{encode(project)}:{encode(topic)}'
+
+
+def subscriptions(prefix: str, project: str | None, queue: str) -> str:
+    """Name the container of a queue's subscriptions."""
+    return f'{prefix}:subscriptions:{encode(project)}:{encode(queue)}'
+
+
+def subscription(subscriber: str) -> str:
+    """Name the record of a subscriber, who may be a URL of any length."""
+    return _hash(subscriber)[:32]
 
 
 def registry(prefix: str, kind: str) -> str:

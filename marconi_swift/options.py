@@ -126,6 +126,15 @@ _OPTIONS = [
              'queue may differ. A claim that has expired frees its messages '
              'this much later, so that it is over by all clocks. Must be '
              'the same in all processes that serve a queue.'),
+    cfg.FloatOpt(
+        'cache_time',
+        default=1.0,
+        min=0.0,
+        help="Seconds for which a process goes on using what it has read of "
+             "a queue's metadata, and of the pool that a queue is in. A "
+             'change made through another process is seen that much later; '
+             'its own changes are seen at once. 0 reads them for each '
+             'operation.'),
 ]
 
 # Options of keystoneauth1's adapter that choose the endpoint. Its retry and
@@ -149,6 +158,8 @@ class InvalidConfiguration(Exception):
 class Settings:
     """Everything that was configured, read once."""
 
+    #: As it was given, credentials and all: what tells pools apart.
+    uri: str = dataclasses.field(repr=False)
     container_prefix: str
     storage_policy: str | None
     fan_out: int
@@ -157,6 +168,7 @@ class Settings:
     post_time_limit: float
     claim_attempt_limit: float
     clock_skew: float
+    cache_time: float
     #: Seconds to wait for a connection, and for each part of an answer.
     timeout: float
     #: What requests calls ``verify``: True, False or a CA bundle's path.
@@ -235,6 +247,7 @@ def read(conf: cfg.ConfigOpts, group: str) -> Settings:
         given['valid_interfaces'] = given.pop('interface')
     certificate, key = get('certfile'), get('keyfile')
     settings = Settings(
+        uri=conf[group].uri,
         container_prefix=get('container_prefix'),
         storage_policy=get('storage_policy'),
         fan_out=get('fan_out'),
@@ -243,6 +256,7 @@ def read(conf: cfg.ConfigOpts, group: str) -> Settings:
         post_time_limit=get('post_time_limit'),
         claim_attempt_limit=get('claim_attempt_limit'),
         clock_skew=get('clock_skew'),
+        cache_time=get('cache_time'),
         timeout=get('timeout') or _DEFAULT_TIMEOUT,
         verify=False if get('insecure') else get('cafile') or True,
         certificate=(certificate, key) if certificate and key

@@ -16,6 +16,8 @@ message   Content-Type: :meth:`Message.content_type`; body: JSON, as posted
 gate      Content-Type: :meth:`Pass.content_type`; no body
 claim     Content-Type: :meth:`Claim.content_type`; body: JSON,
           :meth:`Claim.body`
+subscr.   Content-Type: :meth:`Subscription.content_type`; body: JSON,
+          :meth:`Subscription.body`
 ========  ================================================================
 
 A Content-Type carries what a listing needs to decide: Swift returns it in
@@ -31,6 +33,7 @@ import dataclasses
 import datetime
 import math
 from typing import Any
+from typing import NamedTuple
 from urllib import parse
 
 from oslo_serialization import jsonutils
@@ -308,6 +311,94 @@ class Claim:
                 won={name: message for name, message in won.items()
                      if message is not None})
         except (KeyError, ValueError, TypeError, AttributeError):
+            return None
+
+
+@dataclasses.dataclass(frozen=True)
+class Subscription:
+    """Somebody to whom the messages of a queue are sent.
+
+    The Content-Type says what a listing needs to tell which are there; the
+    rest is in the body, whose ETag in the listing tells whether it changed.
+    """
+
+    id: str
+    #: A URL of any length.
+    subscriber: str
+    #: Seconds.
+    ttl: int
+    expires: float
+    options: Any
+    confirmed: bool = False
+    #: Name of the record that is to take this one's place, since its
+    #: subscriber is being changed; when that is there, this one is void.
+    moves_to: str = ''
+
+    def expired(self, at: float) -> bool:
+        return self.expires <= at
+
+    @property
+    def delete_at(self) -> float:
+        """The moment at which Swift may remove it."""
+        return self.expires + SWEEP_AFTER
+
+    def shown(self, source: str, at: float) -> dict[str, Any]:
+        """The subscription as Zaqar wants it; the age is of its ttl."""
+        return {
+            'id': self.id, 'source': source, 'subscriber': self.subscriber,
+            'ttl': self.ttl, 'options': self.options,
+            'age': max(0, math.floor(at - (self.expires - self.ttl))),
+            'confirmed': self.confirmed}
+
+    def content_type(self) -> str:
+        return _content_type({
+            'id': self.id, 'expires': f'{self.expires:.3f}',
+            'moves_to': self.moves_to})
+
+    def body(self) -> bytes:
+        return dump({
+            'v': int(_VERSION), 'subscriber': self.subscriber,
+            'ttl': self.ttl, 'options': self.options,
+            'confirmed': self.confirmed})
+
+    @classmethod
+    def parse(cls, content_type: str, body: bytes) -> 'Subscription | None':
+        """Undo the two; None if this is no subscription of ours."""
+        row = SubscriptionRow.parse('', content_type, '')
+        try:
+            stored = load(body)
+            if row is None or stored['v'] != int(_VERSION):
+                return None
+            return cls(
+                id=row.id, subscriber=stored['subscriber'],
+                ttl=int(stored['ttl']), expires=row.expires,
+                options=stored['options'],
+                confirmed=bool(stored['confirmed']), moves_to=row.moves_to)
+        except (KeyError, ValueError, TypeError):
+            return None
+
+
+class SubscriptionRow(NamedTuple):
+    """What a listing says of a subscription."""
+
+    name: str
+    content_type: str
+    #: Tells whether the body changed.
+    etag: str
+    id: str
+    expires: float
+    moves_to: str
+
+    @classmethod
+    def parse(
+        cls, name: str, content_type: str, etag: str,
+    ) -> 'SubscriptionRow | None':
+        """Read a row; None if this is no subscription of ours."""
+        given = _parameters(content_type) or {}
+        try:
+            return cls(name, content_type, etag, given['id'],
+                       float(given['expires']), given.get('moves_to', ''))
+        except (KeyError, ValueError):
             return None
 
 

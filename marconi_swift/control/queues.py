@@ -9,11 +9,11 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Queues: what Zaqar's control plane knows of them.
+"""Queues and topics: what Zaqar's control plane knows of them.
 
 ========================  ===============================================
-container                 ``<prefix>:queues``
-object                    ``<project>:<queue>``, encoded by
+container                 ``<prefix>:queues``, ``<prefix>:topics``
+object                    ``<project>:<name>``, encoded by
                           :func:`marconi_swift.names.scoped`
 body                      ``{"v": 1, "project", "name", "metadata"}``
 ========================  ===============================================
@@ -22,70 +22,106 @@ body                      ``{"v": 1, "project", "name", "metadata"}``
 from collections.abc import Iterator
 import itertools
 from typing import Any
+from typing import ClassVar
 
 from zaqar import storage
 from zaqar.storage import errors
 
+from marconi_swift import cache
 from marconi_swift import names
 from marconi_swift.control import registry
 
 
-class QueueController(storage.Queue):
-    """See :class:`zaqar.storage.base.Queue`."""
+class Metadata(dict[str, Any]):
+    """A queue's metadata, which know what they were read as.
+
+    Zaqar's PATCH reads metadata, changes them in place, and writes them.
+    """
+
+    #: What tells the version that was read from others.
+    version: str = ''
+
+
+class _Controller:
+    """What controllers of queues and of topics have in common."""
+
+    #: Name of the registry.
+    KIND: ClassVar[str]
+    #: What is raised for one that is not there.
+    Missing: ClassVar[Any]
 
     def __init__(self, driver: Any) -> None:
-        super().__init__(driver)
+        super().__init__(driver)  # type: ignore[call-arg]
         # A data driver delegates to its control driver; Zaqar's tests make
         # the controller of either.
         control = getattr(driver, 'control_driver', driver)
-        self._registry: registry.Registry = control.registry('queues')
+        self._registry: registry.Registry = control.registry(self.KIND)
+        self._read: cache.Cache[str, Metadata] = control.caches[self.KIND]
 
     def _create(
         self, name: str, metadata: dict[str, Any] | None = None,
         project: str | None = None,
     ) -> bool:
-        return self._registry.create(names.scoped(project, name), {
+        """Create it unless it is there; exactly one creator is told True."""
+        key = names.scoped(project, name)
+        created = self._registry.create(key, {
             'project': project, 'name': name, 'metadata': metadata or {}})
+        self._read.forget(key)
+        return created
 
     def _exists(self, name: str, project: str | None = None) -> bool:
-        return self._registry.exists(names.scoped(project, name))
+        """Whether it is there, or was ``cache_time`` ago."""
+        key = names.scoped(project, name)
+        return key in self._read or self._registry.exists(key)
 
     def _get(
         self, name: str, project: str | None = None,
     ) -> dict[str, Any]:
+        """Return the metadata as they are stored; none if it is not there."""
         try:
-            return self.get_metadata(name, project)
-        except errors.QueueDoesNotExist:
+            return self._load(name, project)
+        except self.Missing:
             return {}
 
     def get_metadata(
         self, name: str, project: str | None = None,
     ) -> dict[str, Any]:
-        """Return the queue's metadata, the caller's to change.
+        """Return the metadata, the caller's to change.
 
-        :raises zaqar.storage.errors.QueueDoesNotExist: there is none.
+        As they were at most ``cache_time`` ago, or later.
+
+        :raises zaqar.storage.errors.DoesNotExist: it is not there.
         """
-        record = self._registry.read(names.scoped(project, name))
-        if record is None:
-            raise errors.QueueDoesNotExist(name, project)
-        metadata: dict[str, Any] = record['metadata']
-        return metadata
+        return self._read.get(names.scoped(project, name),
+                              lambda: self._load(name, project))
 
     def set_metadata(
         self, name: str, metadata: dict[str, Any],
         project: str | None = None,
     ) -> None:
-        """Replace the whole of a queue's metadata.
+        """Replace the whole of the metadata.
 
-        :raises zaqar.storage.errors.QueueDoesNotExist: there is none.
+        :raises zaqar.storage.errors.DoesNotExist: it is not there.
+        :raises zaqar.storage.errors.Conflict: these metadata were read with
+            :meth:`get_metadata`, and somebody changed them since.
         """
-        if not self._exists(name, project):
-            raise errors.QueueDoesNotExist(name, project)
-        self._registry.replace(names.scoped(project, name), {
+        key = names.scoped(project, name)
+        self._read.forget(key)
+        stored = self._registry.version(key)
+        if stored is None:
+            raise self.Missing(name, project)
+        if getattr(metadata, 'version', stored) != stored:
+            raise errors.Conflict(
+                f'The metadata of {name} were changed by somebody else '
+                'meanwhile: read them again, and repeat the change.')
+        self._registry.replace(key, {
             'project': project, 'name': name, 'metadata': metadata})
+        self._read.forget(key)
 
     def _delete(self, name: str, project: str | None = None) -> None:
-        self._registry.delete(names.scoped(project, name))
+        key = names.scoped(project, name)
+        self._registry.delete(key)
+        self._read.forget(key)
 
     def _stats(self, name: str, project: str | None = None) -> None:
         """Nothing: the stage in front of this controller counts messages."""
@@ -99,13 +135,22 @@ class QueueController(storage.Queue):
         """Yield the page, then the marker of the next one.
 
         :param kfilter: values that keys of the metadata must have.
-        :param name: what the queue's name must contain.
+        :param name: what the name must contain.
         """
         found = list(itertools.islice(
             self._matching(project, kfilter or {}, marker, limit, detailed,
                            name), limit))
         yield iter(found)
         yield found[-1]['name'] if found else None
+
+    def _load(self, name: str, project: str | None) -> Metadata:
+        record, version = self._registry.read_version(
+            names.scoped(project, name))
+        if record is None:
+            raise self.Missing(name, project)
+        metadata = Metadata(record['metadata'])
+        metadata.version = version
+        return metadata
 
     def _matching(
         self, project: str | None, kfilter: dict[str, Any],
@@ -116,9 +161,9 @@ class QueueController(storage.Queue):
         if not (detailed or kfilter):
             sized = {} if name else {'first': limit}
             for listed in self._registry.names(prefix, after, **sized):
-                queue = names.decode(listed.removeprefix(prefix)) or ''
-                if (name or '') in queue:
-                    yield {'name': queue}
+                found = names.decode(listed.removeprefix(prefix)) or ''
+                if (name or '') in found:
+                    yield {'name': found}
             return
         for _, record in self._registry.records(prefix, after, limit):
             if (name or '') not in record['name']:
@@ -129,6 +174,20 @@ class QueueController(storage.Queue):
                 shown = {'name': record['name']}
                 yield {**shown, 'metadata': metadata} if detailed else shown
 
+
+class QueueController(_Controller, storage.Queue):
+    """See :class:`zaqar.storage.base.Queue`."""
+
+    KIND = 'queues'
+    Missing = errors.QueueDoesNotExist
+
     def _calculate_resource_count(self, project: str | None = None) -> int:
         prefix = names.scoped(project, '')
         return sum(1 for _ in self._registry.names(prefix))
+
+
+class TopicController(_Controller, storage.Topic):
+    """See :class:`zaqar.storage.base.Topic`."""
+
+    KIND = 'topics'
+    Missing = errors.TopicDoesNotExist

@@ -16,15 +16,14 @@ owner wants it listed, and its body is JSON with a version:
 ``{"v": 1, ...}``.
 """
 
-from collections.abc import Callable
 from collections.abc import Iterator
 import itertools
 import json
 from typing import Any
-import uuid
 
 from oslo_log import log as logging
 
+from marconi_swift import election
 from marconi_swift import names
 from marconi_swift.store import objects
 
@@ -40,51 +39,58 @@ _READ_AHEAD = 20
 class Registry:
     """The records of one kind.
 
-    :param prefix: first part of the container's name.
-    :param kind: second part, such as ``queues``.
-    :param policy: storage policy for the container, made when first needed.
+    :param elections: decide who creates a record; in the same account.
+    :param kind: what the records are, such as ``queues``.
     """
 
     def __init__(
-        self, store: objects.ObjectStore, prefix: str, kind: str,
-        policy: str | None,
+        self, store: objects.ObjectStore, elections: election.Elections,
+        kind: str,
     ) -> None:
         self._store = store
-        self._container = names.registry(prefix, kind)
-        self._policy = policy
+        self._elections = elections
+        self._container = names.registry(elections.prefix, kind)
 
     def create(self, name: str, record: dict[str, Any]) -> bool:
         """Store a record unless there is one; whether this call did.
 
-        Of two creators at the same moment one at most is told True, but
-        for a write that overtakes a read between two requests of the other.
+        Of creators at the same moment exactly one is told True; see
+        :meth:`marconi_swift.election.Elections.once`.
         """
-        owner = uuid.uuid4().hex
-        outcome = self._made(lambda: self._store.create(
-            self._container, name, content_type=_CONTENT_TYPE,
-            body=_dump(record), owner=owner))
-        if outcome is not objects.Outcome.DONE:
-            return False
-        stored = self._store.head(self._container, name)
-        return stored is not None and stored.owner == owner
+        return self._elections.once(
+            f'{self._container}/{name}', lambda: self.exists(name),
+            lambda store: self._put(store, name, record))
 
     def replace(self, name: str, record: dict[str, Any]) -> None:
         """Store a record, whatever is there; the last writer wins."""
-        self._made(lambda: self._store.replace(
-            self._container, name, content_type=_CONTENT_TYPE,
-            body=_dump(record)))
+        self._put(self._store, name, record)
 
     def read(self, name: str) -> dict[str, Any] | None:
         """Return a record that the caller may change, or None."""
+        return self.read_version(name)[0]
+
+    def read_version(self, name: str) -> tuple[dict[str, Any] | None, str]:
+        """Return a record, and what tells this version of it from others."""
         stored = self._store.read(self._container, name, newest=True)
-        return None if stored is None else self._load(stored)
+        if stored is None:
+            return None, ''
+        return self._load(stored), stored.etag
 
     def exists(self, name: str) -> bool:
         return self._store.head(self._container, name) is not None
 
+    def version(self, name: str) -> str | None:
+        """Which version of a record is stored, or None if there is none."""
+        stored = self._store.head(self._container, name)
+        return None if stored is None else stored.etag
+
     def delete(self, name: str) -> None:
         """Remove a record, if it is there."""
         self._store.delete(self._container, name)
+
+    def drop_all(self) -> None:
+        """Remove all records that a listing shows."""
+        self._store.empty_container(self._container)
 
     def names(
         self, prefix: str = '', marker: str = '', first: int = objects.PAGE,
@@ -114,13 +120,17 @@ class Registry:
                 if record is not None:
                     yield name, record
 
-    def _made(self, write: Callable[[], objects.Outcome]) -> objects.Outcome:
+    def _put(
+        self, store: objects.ObjectStore, name: str, record: dict[str, Any],
+    ) -> None:
         """Write into the container, making it if it is not there."""
-        outcome = write()
-        if outcome is objects.Outcome.MISSING:
-            outcome = self._store.insist(
-                self._container, self._policy, write)
-        return outcome
+        def put() -> objects.Outcome:
+            return store.replace(
+                self._container, name, content_type=_CONTENT_TYPE,
+                body=_dump(record))
+
+        if put() is objects.Outcome.MISSING:
+            store.insist(self._container, self._elections.policy, put)
 
     def _load(self, stored: objects.StoredObject) -> dict[str, Any] | None:
         try:

@@ -88,6 +88,8 @@ class StoredObject:
     metadata: Mapping[str, str]
     #: Empty after a HEAD.
     body: bytes
+    #: MD5 of the body, also after a HEAD.
+    etag: str = ''
 
     @property
     def owner(self) -> str | None:
@@ -100,6 +102,17 @@ class Row(NamedTuple):
 
     name: str
     content_type: str
+    #: MD5 of the body.
+    etag: str
+
+
+class Container(NamedTuple):
+    """A container in the account's listing: a hint, as rows are."""
+
+    name: str
+    #: How many objects it had when it last told the account, which it does
+    #: every few minutes (``swift/container/updater.py``).
+    objects: int
 
 
 class ObjectStore:
@@ -293,19 +306,11 @@ class ObjectStore:
 
         Empty if there is no such container.
         """
-        query = {'format': 'json', 'limit': str(limit)}
-        for key, value in (('marker', marker), ('end_marker', end_marker),
-                           ('prefix', prefix),
-                           ('reverse', 'on' if reverse else '')):
-            if value:
-                query[key] = value
-        response = self._ask('GET', container, query=query).response
-        outcome = _outcome(response, 'GET', container, {
-            200: Outcome.DONE, 204: Outcome.DONE, 404: Outcome.MISSING})
-        if outcome is Outcome.MISSING or not response.body:
-            return []
-        return [Row(row['name'], row['content_type'])
-                for row in _json(response.body, container)]
+        return [Row(row['name'], row['content_type'], row['hash'])
+                for row in self._listing(container, {
+                    'limit': str(limit), 'marker': marker,
+                    'end_marker': end_marker, 'prefix': prefix,
+                    'reverse': 'on' if reverse else ''})]
 
     def rows(
         self, container: str, *, marker: str = '', prefix: str = '',
@@ -356,6 +361,20 @@ class ObjectStore:
 
     # The account
 
+    def containers(
+        self, prefix: str, marker: str = '',
+    ) -> Iterator[Container]:
+        """Containers by name, listing as far as they are asked for."""
+        while True:
+            page = [Container(row['name'], row['count'])
+                    for row in self._listing(None, {
+                        'limit': str(PAGE), 'marker': marker,
+                        'prefix': prefix})]
+            yield from page
+            if len(page) < PAGE:
+                return
+            marker = page[-1].name
+
     def check_account(self) -> None:
         """HEAD the account.
 
@@ -373,6 +392,22 @@ class ObjectStore:
         return self._policy.ask(
             lambda: self._sender.request(method, container, name, **kwargs))
 
+    def _listing(
+        self, container: str | None, query: Mapping[str, str],
+    ) -> list[dict[str, Any]]:
+        """One listing, of the account if no container is named."""
+        what = container or 'the account'
+        response = self._ask('GET', container, query={
+            'format': 'json',
+            **{key: value for key, value in query.items() if value},
+        }).response
+        outcome = _outcome(response, 'GET', what, {
+            200: Outcome.DONE, 204: Outcome.DONE, 404: Outcome.MISSING})
+        if outcome is Outcome.MISSING or not response.body:
+            return []
+        listed: list[dict[str, Any]] = _json(response.body, what)
+        return listed
+
     def _get(
         self, method: str, container: str, name: str, newest: bool,
     ) -> StoredObject | None:
@@ -388,7 +423,7 @@ class ObjectStore:
             {key.removeprefix(_META): value
              for key, value in response.headers.items()
              if key.startswith(_META)},
-            response.body)
+            response.body, response.headers.get('etag', '').strip('"'))
 
     def _bulk_size(self) -> int:
         """How many deletions Swift takes in one request; 0 for none."""

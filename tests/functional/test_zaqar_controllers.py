@@ -14,9 +14,13 @@
 from zaqar.tests.unit.storage import base
 
 from marconi_swift import driver
+from marconi_swift.control import catalogue
+from marconi_swift.control import flavors
+from marconi_swift.control import pools
 from marconi_swift.control import queues
 from marconi_swift.data import claims
 from marconi_swift.data import messages
+from marconi_swift.data import subscriptions
 from tests.fixtures import conf
 
 
@@ -47,3 +51,22 @@ class MessageControllerTest(_OnSwift, base.MessageControllerTest):
 
 class ClaimControllerTest(_OnSwift, base.ClaimControllerTest):
     controller_class = claims.ClaimController
+
+
+class SubscriptionControllerTest(_OnSwift, base.SubscriptionControllerTest):
+    controller_class = subscriptions.SubscriptionController
+
+
+class PoolsControllerTest(_OnSwift, base.PoolsControllerTest):
+    driver_class = driver.ControlDriver
+    controller_class = pools.PoolsController
+
+
+class CatalogueControllerTest(_OnSwift, base.CatalogueControllerTest):
+    driver_class = driver.ControlDriver
+    controller_class = catalogue.CatalogueController
+
+
+class FlavorsControllerTest(_OnSwift, base.FlavorsControllerTest1):
+    driver_class = driver.ControlDriver
+    controller_class = flavors.FlavorsController

@@ -99,6 +99,7 @@ class Process:
         self.number = number
         self.claims = data.claim_controller
         self.messages = data.message_controller
+        self.elections = data.account.elections
         self.reset()
 
     def reset(self) -> None:
@@ -375,6 +376,10 @@ class Simulation(fixtures.Fixture):
         self._patch('oslo_utils.timeutils.utcnow_ts', self._time)
         self._patch('marconi_swift.data.taking.time',
                     types.SimpleNamespace(monotonic=self._time))
+        self._patch('marconi_swift.election.time',
+                    types.SimpleNamespace(monotonic=self._time))
+        self._patch('marconi_swift.election.uuid', types.SimpleNamespace(
+            uuid4=lambda: types.SimpleNamespace(hex=self._new_id())))
         self._patch('marconi_swift.data.contention.of_this_process',
                     types.SimpleNamespace(
                         get=lambda: self._process().contention))

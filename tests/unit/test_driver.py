@@ -88,7 +88,8 @@ class TestDrivers(testtools.TestCase):
         self.assertTrue(all(step['succeeded'] for step in status.values()))
         listed = json.loads(self.swift.request(
             'GET', query={'format': 'json'}).body)
-        self.assertEqual(['marconi:queues'], [row['name'] for row in listed])
-
-        self.assertEqual([], self.drivers.data.account.store.page(
-            'marconi:queues'))
+        containers = [row['name'] for row in listed]
+        self.assertEqual(['marconi:elections', 'marconi:queues'], containers)
+        for container in containers:
+            self.assertEqual(
+                [], self.drivers.data.account.store.page(container))

@@ -46,6 +46,7 @@ _CALLS: dict[str, Primitive] = {
     'page': lambda store: store.page('c'),
     'rows': lambda store: list(store.rows('c')),
     'empty_container': lambda store: store.empty_container('c'),
+    'containers': lambda store: list(store.containers('')),
     'check_account': lambda store: store.check_account(),
 }
 

@@ -31,6 +31,7 @@ from marconi_swift.store import swift
 
 def _settings(**changes: Any) -> options.Settings:
     given: dict[str, Any] = {
+        'uri': 'marconi-swift://', 'cache_time': 1.0,
         'container_prefix': 'marconi', 'storage_policy': None, 'fan_out': 1,
         'retries': 0, 'retry_time_limit': 0.0, 'post_time_limit': 1.0,
         'claim_attempt_limit': 1.0, 'clock_skew': 0.0, 'timeout': 3.0,

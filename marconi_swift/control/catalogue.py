@@ -1,0 +1,91 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The catalogue: which pool each queue is in.
+
+========================  ===============================================
+container                 ``<prefix>:catalogue``
+object                    ``<project>:<queue>``
+body                      ``{"v": 1, "project", "queue", "pool"}``
+========================  ===============================================
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from zaqar import storage
+from zaqar.storage import errors
+
+from marconi_swift import cache
+from marconi_swift import names
+from marconi_swift.control import registry
+
+
+class CatalogueController(storage.CatalogueBase):
+    """See :class:`zaqar.storage.base.CatalogueBase`."""
+
+    #: Name of the registry.
+    KIND = 'catalogue'
+
+    def __init__(self, driver: Any) -> None:
+        super().__init__(driver)
+        self._registry: registry.Registry = driver.registry(self.KIND)
+        self._read: cache.Cache[str, dict[str, Any]] = (
+            driver.caches[self.KIND])
+
+    def list(self, project: str | None) -> Iterator[dict[str, Any]]:
+        """Iterate over a project's entries by the names of its queues."""
+        for _, entry in self._registry.records(names.scoped(project, '')):
+            yield entry
+
+    def get(self, project: str | None, queue: str) -> dict[str, Any]:
+        """Return an entry, as it was at most ``cache_time`` ago, or later.
+
+        :raises zaqar.storage.errors.QueueNotMapped: there is none.
+        """
+        return self._read.get(names.scoped(project, queue),
+                              lambda: self._load(project, queue))
+
+    def exists(self, project: str | None, queue: str) -> bool:
+        return self._registry.exists(names.scoped(project, queue))
+
+    def insert(self, project: str | None, queue: str, pool: str) -> None:
+        """Store an entry, or replace it."""
+        key = names.scoped(project, queue)
+        self._registry.replace(
+            key, {'project': project, 'queue': queue, 'pool': pool})
+        self._read.forget(key)
+
+    def delete(self, project: str | None, queue: str) -> None:
+        key = names.scoped(project, queue)
+        self._registry.delete(key)
+        self._read.forget(key)
+
+    def update(
+        self, project: str | None, queue: str, pool: str,
+    ) -> None:
+        """Change the pool of an entry.
+
+        :raises zaqar.storage.errors.QueueNotMapped: there is none.
+        """
+        if not self.exists(project, queue):
+            raise errors.QueueNotMapped(queue, project)
+        self.insert(project, queue, pool)
+
+    def drop_all(self) -> None:
+        self._registry.drop_all()
+        self._read.clear()
+
+    def _load(self, project: str | None, queue: str) -> dict[str, Any]:
+        entry = self._registry.read(names.scoped(project, queue))
+        if entry is None:
+            raise errors.QueueNotMapped(queue, project)
+        return entry

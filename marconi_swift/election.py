@@ -1,0 +1,178 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Doing a thing once, whoever tries at the same time.
+
+Whoever wants to create a record enters two gates, one after the other, and
+looks at the first again: the splitter of :mod:`marconi_swift.gate`, with a
+second gate for the thing. Of any number who try one at most finds itself
+named in the first gate; it alone writes the record. The others wait for the
+record to appear.
+
+Nobody may win. Names in gates are void after a time in which every attempt
+that saw them must be over, and then the others try again: creation by
+several at the same moment takes that long in the worst case, and ends with
+one creator.
+
+=========  ==================================================================
+container  ``<prefix>:elections``
+objects    ``<hash of what is created>/1`` and ``/2``: the gates. Their user
+           metadata names who entered; removed when the record is there, or by
+           Swift when they are void.
+=========  ==================================================================
+"""
+
+from collections.abc import Callable
+import dataclasses
+import hashlib
+import math
+import time
+import uuid
+
+import tenacity
+
+from marconi_swift import names
+from marconi_swift import records
+from marconi_swift.store import errors
+from marconi_swift.store import objects
+
+#: Seconds after which an attempt is given up, by its own clock.
+_LIMIT = 5
+
+_CONTENT_TYPE = 'application/x-empty'
+
+
+@dataclasses.dataclass(frozen=True)
+class Elections:
+    """The elections held in one account.
+
+    :param prefix: first part of the container's name.
+    :param policy: storage policy for the container, made when first needed.
+    :param clock_skew: seconds by which clocks may differ.
+    """
+
+    store: objects.ObjectStore
+    prefix: str
+    policy: str | None
+    clock_skew: float
+
+    def once(
+        self, what: str, exists: Callable[[], bool],
+        write: Callable[[objects.ObjectStore], object],
+    ) -> bool:
+        """Write a record unless there is one; whether this call did.
+
+        Of those who call this for the same thing at the same time, while
+        nobody removes it, exactly one is told True, as soon as it has
+        written; the others are told False, and not before that.
+
+        :param what: names the thing.
+        :param exists: looks for the record itself, at its newest.
+        :param write: stores it, with the account that it is given, which
+            sends nothing again when it is too late.
+        :raises marconi_swift.store.errors.SwiftError: undecided, because
+            Swift does not answer in time.
+        """
+        candidate = _Candidate(
+            self, hashlib.sha256(what.encode()).hexdigest(), exists, write)
+        try:
+            won = tenacity.Retrying(
+                retry=tenacity.retry_if_result(lambda won: won is None),
+                stop=tenacity.stop_after_delay(2 * self.void_after),
+                wait=tenacity.wait_random_exponential(
+                    multiplier=0.05, max=1))(candidate.stand)
+        except tenacity.RetryError:
+            raise errors.SwiftError(
+                f'Nobody could create {what} within {2 * self.void_after:.0f}'
+                ' seconds: Swift is too slow, or others try all the time.',
+            ) from None
+        candidate.leave()
+        return bool(won)
+
+    @property
+    def void_after(self) -> float:
+        """Seconds until a name in a gate means nothing any more."""
+        return 2 * _LIMIT + self.clock_skew
+
+    @property
+    def container(self) -> str:
+        return names.registry(self.prefix, 'elections')
+
+
+class _Candidate:
+    """Somebody who wants to be the one."""
+
+    def __init__(
+        self, elections: Elections, key: str, exists: Callable[[], bool],
+        write: Callable[[objects.ObjectStore], object],
+    ) -> None:
+        self._elections = elections
+        self._first, self._second = f'{key}/1', f'{key}/2'
+        self._exists = exists
+        self._write = write
+        #: Gates entered, and until when they name us.
+        self._entered: list[tuple[str, int]] = []
+
+    def stand(self) -> bool | None:
+        """Try once; None if it is undecided who is the one."""
+        if self._exists():
+            return False
+        deadline = time.monotonic() + _LIMIT
+        store = self._elections.store.until(deadline)
+        me = uuid.uuid4().hex
+        if not (self._enter(store, self._first, me)
+                and self._enter(store, self._second, me)):
+            return None
+        # A winner leaves the gates when its record is there. So, if they
+        # stood open because it left, the record is there to be seen by now.
+        named, exists = store.both(
+            lambda: store.head(self._elections.container, self._first),
+            self._exists)
+        if exists:
+            return False
+        if named is None or named.owner != me:
+            return None
+        if time.monotonic() >= deadline:
+            return None
+        self._write(store)
+        if time.monotonic() >= deadline + _LIMIT:
+            raise errors.SwiftError(
+                'Swift took so long to store a record that somebody else '
+                'may have created it, too.')
+        return True
+
+    def leave(self) -> None:
+        """Clear the gates that still name us, once the record is there."""
+        store = self._elections.store
+        store.each(
+            lambda entered: store.delete(
+                self._elections.container, entered[0],
+                only_if_delete_at=entered[1]),
+            self._entered)
+
+    def _enter(self, store: objects.ObjectStore, gate: str, me: str) -> bool:
+        """Write our name into a gate in which nobody is named."""
+        elections = self._elections
+        until = math.ceil(records.now() + elections.void_after)
+
+        def create() -> objects.Outcome:
+            return store.create(
+                elections.container, gate, content_type=_CONTENT_TYPE,
+                delete_at=until, owner=me)
+
+        outcome = create()
+        if outcome is objects.Outcome.MISSING:
+            outcome = store.insist(
+                elections.container, elections.policy, create)
+        if outcome is not objects.Outcome.DONE:
+            return False
+        self._entered.append((gate, until))
+        return True
