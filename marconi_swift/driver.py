@@ -38,6 +38,8 @@ from marconi_swift.data import claims
 from marconi_swift.data import messages
 from marconi_swift.data import stages
 from marconi_swift.data import subscriptions
+from marconi_swift.data import sweeping
+from marconi_swift.data import volume
 from marconi_swift.store import fan_out
 from marconi_swift.store import objects
 from marconi_swift.store import retry
@@ -104,10 +106,18 @@ class DataDriver(storage.DataDriverBase):
         return True
 
     def _health(self) -> dict[str, Any]:
-        reachable = self.is_alive()
+        """Whether it works, and how much is in it.
+
+        See :func:`marconi_swift.data.volume.message_volume` for how exact
+        that is.
+        """
+        if not self.is_alive():
+            return {'storage_reachable': False, 'operation_status': {},
+                    'message_volume': {}}
         return {
-            'storage_reachable': reachable,
-            'operation_status': self._probe() if reachable else {},
+            'storage_reachable': True,
+            'operation_status': self._probe(),
+            'message_volume': volume.message_volume(self.account),
         }
 
     def _probe(self) -> dict[str, Any]:
@@ -124,6 +134,26 @@ class DataDriver(storage.DataDriverBase):
                 message_controller=self.message_controller,
                 claim_controller=self.claim_controller))
         return status
+
+    def gc(self) -> None:
+        """Remove what crashes left; see :mod:`.data.sweeping`.
+
+        Zaqar's own ``zaqar-gc`` never calls this.
+        """
+        for _ in sweeping.sweep(self):
+            pass
+
+    def has_lost(self, queue: str, project: str | None) -> bool:
+        """Whether a queue is in another pool than this one by now."""
+        if not self.conf.pooling:
+            return False
+        control = self.control_driver
+        try:
+            entry = control.catalogue_controller.get(project, queue)
+            pool = control.pools_controller.get(entry['pool'])
+        except zaqar_errors.DoesNotExist:
+            return False
+        return bool(pool['uri'] != self.account.settings.uri)
 
     def close(self) -> None:
         self.account.transport.close()

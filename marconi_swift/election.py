@@ -47,8 +47,6 @@ from marconi_swift.store import objects
 #: Seconds after which an attempt is given up, by its own clock.
 _LIMIT = 5
 
-_CONTENT_TYPE = 'application/x-empty'
-
 
 @dataclasses.dataclass(frozen=True)
 class Elections:
@@ -104,7 +102,7 @@ class Elections:
 
     @property
     def container(self) -> str:
-        return names.registry(self.prefix, 'elections')
+        return names.registry(self.prefix, names.ELECTIONS)
 
 
 class _Candidate:
@@ -165,8 +163,8 @@ class _Candidate:
 
         def create() -> objects.Outcome:
             return store.create(
-                elections.container, gate, content_type=_CONTENT_TYPE,
-                delete_at=until, owner=me)
+                elections.container, gate, delete_at=until, owner=me,
+                content_type=records.until_type(until))
 
         outcome = create()
         if outcome is objects.Outcome.MISSING:

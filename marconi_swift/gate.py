@@ -37,12 +37,6 @@ import enum
 from marconi_swift import records
 from marconi_swift.store import objects
 
-#: First part of the name of a gate's object.
-_PREFIX = 'gate/'
-
-#: Seconds by which Swift keeps a gate longer than the claim it names.
-_OUTLIVES = 5
-
 
 class Entry(enum.Enum):
     """What became of an attempt to write into a gate."""
@@ -67,9 +61,9 @@ class Gates:
         """Write into a gate in which nobody is named."""
         def create() -> objects.Outcome:
             return self.store.create(
-                self.container, _PREFIX + name,
+                self.container, records.GATE + name,
                 content_type=mine.content_type(),
-                delete_at=_delete_at(mine), owner=mine.hold.claim)
+                delete_at=mine.delete_at, owner=mine.hold.claim)
 
         outcome = create()
         if outcome is objects.Outcome.MISSING:
@@ -80,7 +74,7 @@ class Gates:
 
     def named(self, name: str) -> records.Pass | None:
         """Read who is named in a gate, if anybody is."""
-        stored = self.store.head(self.container, _PREFIX + name)
+        stored = self.store.head(self.container, records.GATE + name)
         return records.Pass.parse(stored.content_type) if stored else None
 
     def clear(self, name: str, named: records.Pass) -> bool:
@@ -92,10 +86,6 @@ class Gates:
         has won already, and the thing itself names him.)
         """
         return self.store.delete(
-            self.container, _PREFIX + name,
-            only_if_delete_at=_delete_at(named),
+            self.container, records.GATE + name,
+            only_if_delete_at=named.delete_at,
         ) is not objects.Outcome.STALE
-
-
-def _delete_at(mine: records.Pass) -> int:
-    return mine.hold.until + _OUTLIVES

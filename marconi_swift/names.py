@@ -26,6 +26,7 @@ import hashlib
 import math
 import re
 from typing import Any
+from typing import NamedTuple
 from urllib import parse
 
 import uuid_utils
@@ -82,24 +83,63 @@ def decode(encoded: str) -> str | None:
     return parse.unquote(encoded, errors='surrogatepass')
 
 
+#: Kinds of containers of which there can be many.
+MESSAGES, CLAIMS, TOPIC, SUBSCRIPTIONS = _SCOPED = (
+    'messages', 'claims', 'topic', 'subscriptions')
+
+#: The kind of the container of :mod:`marconi_swift.election`.
+ELECTIONS = 'elections'
+
+
+class Place(NamedTuple):
+    """What a container holds."""
+
+    kind: str
+    #: Of a queue or topic; None for no project.
+    project: str | None = None
+    #: Of a queue or topic; None if it or its project is too long to tell.
+    name: str | None = None
+
+
+def parse_container(prefix: str, container: str) -> Place | None:
+    """Undo the functions below, as far as what is kept there is swept.
+
+    None for a container of another kind, or that is none of ours.
+    """
+    kind, *parts = container.removeprefix(f'{prefix}:').split(':')
+    if (kind, parts) == (ELECTIONS, []):
+        return Place(ELECTIONS)
+    if kind not in _SCOPED or len(parts) != 2:
+        return None
+    try:
+        return Place(kind, *map(decode, parts))
+    except ValueError:
+        return Place(kind)
+
+
 def messages(prefix: str, project: str | None, queue: str) -> str:
     """Name the container of a queue's messages."""
-    return f'{prefix}:messages:{encode(project)}:{encode(queue)}'
+    return f'{prefix}:{MESSAGES}:{encode(project)}:{encode(queue)}'
+
+
+def all_messages(prefix: str) -> str:
+    """What the names of all containers of queues' messages begin with."""
+    return f'{prefix}:{MESSAGES}:'
 
 
 def claims(prefix: str, project: str | None, queue: str) -> str:
     """Name the container of a queue's claims and gates."""
-    return f'{prefix}:claims:{encode(project)}:{encode(queue)}'
+    return f'{prefix}:{CLAIMS}:{encode(project)}:{encode(queue)}'
 
 
 def topic_messages(prefix: str, project: str | None, topic: str) -> str:
     """Name the container of a topic's messages: not that of a queue's."""
-    return f'{prefix}:topic:{encode(project)}:{encode(topic)}'
+    return f'{prefix}:{TOPIC}:{encode(project)}:{encode(topic)}'
 
 
 def subscriptions(prefix: str, project: str | None, queue: str) -> str:
     """Name the container of a queue's subscriptions."""
-    return f'{prefix}:subscriptions:{encode(project)}:{encode(queue)}'
+    return f'{prefix}:{SUBSCRIPTIONS}:{encode(project)}:{encode(queue)}'
 
 
 def subscription(subscriber: str) -> str:

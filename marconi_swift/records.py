@@ -46,6 +46,12 @@ _VERSION = '1'
 
 _MEDIA_TYPE = 'application/json'
 
+#: First part of the name of a gate's object.
+GATE = 'gate/'
+
+#: Seconds by which Swift keeps a gate longer than the claim it names.
+_OUTLIVES = 5
+
 #: Seconds for which Swift keeps what has expired. Expiry is decided from
 #: the records, by our clocks; X-Delete-At only sweeps, by Swift's, and this
 #: much may the clocks differ before it sweeps what is not expired yet.
@@ -77,6 +83,11 @@ class Pass:
     hold: Hold
     #: Seconds that a message outlives the claim.
     grace: int
+
+    @property
+    def delete_at(self) -> int:
+        """The moment at which Swift may remove it."""
+        return self.hold.until + _OUTLIVES
 
     def content_type(self) -> str:
         return _content_type(
@@ -418,6 +429,29 @@ def digests(content_type: str, at: float) -> list[str]:
     except (KeyError, ValueError):
         return []
     return given.get('won', '').split('.') if live else []
+
+
+def until_type(until: int) -> str:
+    """The Content-Type of what is empty and lasts until a moment."""
+    return _content_type({'until': str(until)})
+
+
+def delete_at(name: str, content_type: str) -> float | None:
+    """The moment at which Swift may remove an object, by its row.
+
+    None if it may not, or is none of ours.
+    """
+    given = _parameters(content_type) or {}
+    try:
+        if 'expires' in given:
+            return float(given['expires']) + SWEEP_AFTER
+        if 'won' in given:
+            return int(given['until']) + SWEEP_AFTER
+        if name.startswith(GATE):
+            return int(given['until']) + _OUTLIVES
+        return int(given['until'])
+    except (KeyError, ValueError):
+        return None
 
 
 def _hold_parameters(hold: Hold) -> dict[str, str]:

@@ -32,6 +32,16 @@ from marconi_swift import names
 from marconi_swift.control import registry
 
 
+class MetadataConflict(errors.Conflict):
+    """Somebody else changed metadata that are about to be written."""
+
+    msg_format = ('The metadata of {name} in project {project} were changed '
+                  'meanwhile: read them again, and repeat the change.')
+
+    def __init__(self, name: str, project: str | None) -> None:
+        super().__init__(name=name, project=project)
+
+
 class Metadata(dict[str, Any]):
     """A queue's metadata, which know what they were read as.
 
@@ -111,9 +121,7 @@ class _Controller:
         if stored is None:
             raise self.Missing(name, project)
         if getattr(metadata, 'version', stored) != stored:
-            raise errors.Conflict(
-                f'The metadata of {name} were changed by somebody else '
-                'meanwhile: read them again, and repeat the change.')
+            raise MetadataConflict(name, project)
         self._registry.replace(key, {
             'project': project, 'name': name, 'metadata': metadata})
         self._read.forget(key)

@@ -166,10 +166,17 @@ class MessageController(storage.Message):
     ) -> None:
         """Make the container of a queue that Zaqar did not tell us of.
 
-        With pooling, Zaqar creates queues in the control plane alone.
+        With pooling, Zaqar creates queues in the control plane alone. What
+        this process remembers of the queue may be the very reason.
         """
+        forget = getattr(self.driver.control_driver, 'forget', lambda: None)
+        forget()
         if not self.driver.queue_controller.exists(queue, project):
             raise errors.QueueDoesNotExist(queue, project)
+        if self.driver.has_lost(queue, project):
+            raise store_errors.SwiftError(
+                f'Queue {queue} of project {project} was created anew in '
+                'another pool: post again.')
         self._store.make_container(container, self._settings.storage_policy)
 
     def _take_back(self, container: str, drafts: list[_Draft]) -> None:

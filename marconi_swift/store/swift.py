@@ -18,6 +18,7 @@ import contextlib
 import threading
 from typing import Any
 from urllib import parse
+import weakref
 
 from keystoneauth1 import exceptions as ksa_errors
 from keystoneauth1 import session as ksa_session
@@ -49,6 +50,8 @@ class SwiftTransport:
         self._settings = settings
         self._login = per_process.PerProcess(lambda: _Login(settings))
         self._local = per_process.PerProcess(threading.local)
+        self._open = per_process.PerProcess[weakref.WeakSet[Any]](
+            weakref.WeakSet)
 
     def request(
         self,
@@ -87,15 +90,10 @@ class SwiftTransport:
         return self._send(endpoint, 'GET', '/info', {}, b'')
 
     def close(self) -> None:
-        """Close this thread's connection, and forget the others and the token.
-
-        Those of other threads close when their threads end or next use the
-        transport.
-        """
+        """Close all connections of this process, and forget the token."""
         self._login.drop()
-        local = self._local.drop()
-        connection = getattr(local, 'connection', None)
-        if connection is not None:
+        self._local.drop()
+        for connection in list(self._open.drop() or ()):
             connection.close()
 
     def _send(
@@ -124,6 +122,7 @@ class SwiftTransport:
             if settings.certificate is not None:
                 local.connection.requests_args['cert'] = settings.certificate
             local.endpoint = endpoint
+            self._open.get().add(local.connection)
         return local.connection
 
 

@@ -22,8 +22,8 @@ import marconi_swift
 _PACKAGE = pathlib.Path(marconi_swift.__file__).parent
 
 #: From the top down; modules of one layer may import one another.
-_LAYERS = ('standalone', 'driver', 'data', 'control', 'gate election cache',
-           'records',
+_LAYERS = ('standalone manage', 'driver', 'data', 'control',
+           'gate election cache', 'records',
            'store', 'options names version')
 
 #: Who may import what of Swift's and Keystone's clients.

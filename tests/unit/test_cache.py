@@ -1,0 +1,95 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+import os
+import threading
+
+import testtools
+
+from marconi_swift import cache
+
+
+class TestCache(testtools.TestCase):
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.loads = 0
+        self.cache = cache.Cache[str, dict[str, int]](60, 2)
+
+    def load(self) -> dict[str, int]:
+        self.loads += 1
+        return {'loads': self.loads}
+
+    def test_loads_once(self) -> None:
+        self.assertEqual({'loads': 1}, self.cache.get('k', self.load))
+        self.assertEqual({'loads': 1}, self.cache.get('k', self.load))
+        self.assertIn('k', self.cache)
+
+    def test_gives_what_may_be_changed(self) -> None:
+        self.cache.get('k', self.load)['loads'] = 9
+        self.cache.get('k', self.load)['loads'] = 9
+
+        self.assertEqual({'loads': 1}, self.cache.get('k', self.load))
+
+    def test_forgets(self) -> None:
+        for forget in (lambda: self.cache.forget('k'), self.cache.clear):
+            self.cache.get('k', self.load)
+            forget()
+            self.assertNotIn('k', self.cache)
+
+    def test_keeps_no_more_than_its_size(self) -> None:
+        for key in 'abc':
+            self.cache.get(key, self.load)
+
+        self.assertEqual(2, sum(key in self.cache for key in 'abc'))
+
+    def test_that_lasts_no_time_keeps_nothing(self) -> None:
+        short = cache.Cache[str, dict[str, int]](0, 2)
+
+        short.get('k', self.load)
+
+        self.assertEqual({'loads': 2}, short.get('k', self.load))
+
+    def test_does_not_keep_what_was_forgotten_while_it_was_loaded(
+        self,
+    ) -> None:
+        def load() -> dict[str, int]:
+            self.cache.forget('k')
+            return self.load()
+
+        self.cache.get('k', load)
+
+        self.assertNotIn('k', self.cache)
+
+    def test_keeps_nothing_when_loading_fails(self) -> None:
+        def fail() -> dict[str, int]:
+            raise KeyError
+
+        self.assertRaises(KeyError, self.cache.get, 'k', fail)
+        self.assertNotIn('k', self.cache)
+
+    def test_begins_empty_in_a_forked_process(self) -> None:
+        self.cache.get('k', self.load)
+        status = []
+
+        # In a thread: the locks of a busy parent must not matter.
+        def fork() -> None:
+            pid = os.fork()
+            if not pid:
+                os._exit('k' in self.cache)
+            status.append(os.waitpid(pid, 0)[1])
+
+        thread = threading.Thread(target=fork)
+        thread.start()
+        thread.join()
+
+        self.assertEqual([0], status)

@@ -1,0 +1,250 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What Zaqar's own tests of control planes do not ask for."""
+
+from concurrent import futures
+import hashlib
+import itertools
+import json
+from typing import Any
+
+import fixtures
+import testtools
+from zaqar.storage import errors
+
+from marconi_swift import driver
+from marconi_swift.store import errors as store_errors
+from tests.fixtures import conf
+
+
+class ControlTest(testtools.TestCase):
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.drivers = self.useFixture(conf.FakeDrivers())
+        self.control, self.swift = self.drivers.control, self.drivers.swift
+
+    def another(self) -> driver.ControlDriver:
+        """The control driver of another process."""
+        return driver.ControlDriver(self.drivers.conf, None)
+
+    def requests(self) -> list[str]:
+        """Methods of the requests since the last time."""
+        asked = [request.method for request in self.swift.requests]
+        self.swift.requests.clear()
+        return asked
+
+
+class TestQueues(ControlTest):
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.queues = self.control.queue_controller
+        self.queues.create('q', {'a': 1}, project='p')
+        self.requests()
+
+    def test_are_created_by_exactly_one(self) -> None:
+        controllers = [self.another().queue_controller for _ in range(8)]
+        with futures.ThreadPoolExecutor(8) as threads:
+            for number in range(10):
+                created = list(threads.map(
+                    lambda each, name=f'new-{number}': each.create(
+                        name, project='p'), controllers))
+                self.assertEqual(1, created.count(True), created)
+
+    def test_that_are_there_are_looked_for_once(self) -> None:
+        self.assertFalse(self.queues.create('q', {'b': 2}, project='p'))
+
+        self.assertEqual(['HEAD'], self.requests())
+        self.assertEqual({'a': 1}, self.queues.get('q', project='p'))
+
+    def test_metadata_are_read_once_a_moment(self) -> None:
+        self.assertEqual({'a': 1}, self.queues.get_metadata('q', 'p'))
+        self.assertEqual({'a': 1}, self.queues.get_metadata('q', 'p'))
+        self.assertTrue(self.queues.exists('q', 'p'))
+
+        self.assertEqual(['GET'], self.requests())
+
+    def test_changes_of_this_process_are_seen_at_once(self) -> None:
+        self.queues.get_metadata('q', 'p')
+        self.queues.set_metadata('q', {'a': 2}, 'p')
+        self.assertEqual({'a': 2}, self.queues.get_metadata('q', 'p'))
+        self.queues.delete('q', 'p')
+        self.assertRaises(errors.QueueDoesNotExist,
+                          self.queues.get_metadata, 'q', 'p')
+
+    def test_are_shown_as_they_are_stored(self) -> None:
+        self.queues.get_metadata('q', 'p')
+        self.another().queue_controller.set_metadata('q', {'a': 2}, 'p')
+
+        self.assertEqual({'a': 2}, self.queues.get('q', 'p'))
+
+    def test_metadata_that_others_changed_are_not_written_over(self) -> None:
+        metadata = self.queues.get_metadata('q', 'p')
+        self.another().queue_controller.set_metadata('q', {'a': 2}, 'p')
+        metadata['b'] = 1
+
+        self.assertRaises(errors.Conflict, self.queues.set_metadata,
+                          'q', metadata, 'p')
+
+        metadata = self.queues.get_metadata('q', 'p')
+        metadata['b'] = 1
+        self.queues.set_metadata('q', metadata, 'p')
+        self.assertEqual({'a': 2, 'b': 1}, self.queues.get('q', 'p'))
+
+    def test_cost_as_much_among_many(self) -> None:
+        def costs() -> list[list[str]]:
+            asked = []
+            for call in (
+                    lambda: list(next(self.queues.list('p7'))),
+                    lambda: self.queues.create('new', project='p7'),
+                    lambda: self.queues.get('new', project='p7'),
+                    lambda: self.queues.delete('new', project='p7')):
+                self.requests()
+                call()
+                asked.append(sorted(self.requests()))
+            return asked
+
+        record = json.dumps({'v': 1, 'metadata': {}}).encode()
+
+        def fill(number: int) -> None:
+            for project in range(50):
+                self.swift.request(
+                    'PUT', 'marconi:queues', f'p{project}:q{number}',
+                    headers={'Content-Type': 'application/json'},
+                    body=record)
+
+        fill(0)
+        few = costs()
+        for number in range(1, 40):
+            fill(number)
+
+        self.assertEqual(few, costs())
+        self.assertEqual(['GET'], few[0])
+
+
+class TestTopics(ControlTest):
+
+    def test_live_their_own_life(self) -> None:
+        queues = self.control.queue_controller
+        topics = self.control.topic_controller
+        queues.create('same', {'of': 'queue'}, project='p')
+        self.assertTrue(topics.create('same', {'of': 'topic'}, project='p'))
+        self.assertEqual({'of': 'topic'}, topics.get('same', 'p'))
+        topics.delete('same', 'p')
+
+        self.assertEqual({'of': 'queue'}, queues.get('same', 'p'))
+        self.assertRaises(errors.TopicDoesNotExist, topics.get_metadata,
+                          'same', 'p')
+        self.assertRaises(errors.TopicDoesNotExist, topics.set_metadata,
+                          'same', {}, 'p')
+
+
+class TestPools(ControlTest):
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.pools = self.control.pools_controller
+
+    def create(self, name: str, uri: str, flavor: str | None = None) -> None:
+        self.pools.create(name, 1, uri, flavor=flavor, options={})
+
+    def test_have_each_a_uri_of_their_own(self) -> None:
+        self.create('a', 'marconi-swift://one')
+        self.create('b', 'marconi-swift://two')
+
+        self.assertRaises(errors.PoolAlreadyExists, self.create, 'c',
+                          'marconi-swift://two')
+        self.assertRaises(errors.PoolAlreadyExists, self.pools.update, 'a',
+                          uri='marconi-swift://two')
+        self.pools.update('b', uri='marconi-swift://two', weight=7)
+        self.assertEqual(7, self.pools.get('b')['weight'])
+
+    def test_that_are_the_last_of_a_flavor_stay(self) -> None:
+        self.create('a', 'marconi-swift://one', 'fast')
+        self.create('b', 'marconi-swift://two', 'fast')
+        self.pools.delete('a')
+
+        raised = self.assertRaises(
+            errors.PoolInUseByFlavor, self.pools.delete, 'b')
+        self.assertEqual('fast', raised.flavor)
+
+    def test_of_other_kinds_may_stand_beside_them(self) -> None:
+        self.create('ours', 'marconi-swift://one')
+        self.create('theirs', 'swift://theirs', 'fast')
+        # Compared with those that have no flavor, like itself.
+        self.create('more', 'marconi-swift://two')
+
+        self.assertRaises(errors.PoolCapabilitiesMismatch, self.create,
+                          'other', 'swift://other')
+
+    def test_without_flavor_are_a_group(self) -> None:
+        self.create('a', 'marconi-swift://one', 'fast')
+        self.create('b', 'marconi-swift://two')
+
+        def named(*args: Any) -> list[str]:
+            return [pool['name']
+                    for pool in self.pools.get_pools_by_flavor(*args)]
+
+        self.assertEqual(['b'], named())
+        self.assertEqual(['a'], named({'name': 'fast'}))
+        self.assertEqual([], named({'name': 'slow'}))
+
+
+class TestFlavors(ControlTest):
+
+    def test_are_of_a_project(self) -> None:
+        flavors = self.control.flavors_controller
+        flavors.create('f', project='p', capabilities=('A',))
+        flavors.create('f', project='q', capabilities=('B',))
+
+        self.assertEqual({'name': 'f', 'capabilities': ['A']},
+                         flavors.get('f', project='p', detailed=True))
+        self.assertRaises(errors.FlavorDoesNotExist, flavors.get, 'f')
+        self.assertRaises(AssertionError, flavors.update, 'f', project='p')
+
+
+class TestCatalogue(ControlTest):
+
+    def test_is_read_once_a_moment(self) -> None:
+        catalogue = self.control.catalogue_controller
+        catalogue.insert('p', 'q', 'one')
+        self.requests()
+        catalogue.get('p', 'q')['pool'] = 'changed by the caller'
+        self.assertEqual('one', catalogue.get('p', 'q')['pool'])
+        self.assertEqual(['GET'], self.requests())
+
+        catalogue.update('p', 'q', pool='two')
+        self.assertEqual('two', catalogue.get('p', 'q')['pool'])
+        catalogue.delete('p', 'q')
+        self.assertRaises(errors.QueueNotMapped, catalogue.get, 'p', 'q')
+
+
+class TestElections(ControlTest):
+
+    def test_that_nobody_wins_are_given_up(self) -> None:
+        # Somebody else's name always stands in the gate.
+        for name in (None, hashlib.sha256(
+                b'marconi:queues/:q').hexdigest() + '/1'):
+            self.swift.request(
+                'PUT', 'marconi:elections', name,
+                headers={'Content-Type': 'text/plain'} if name else {})
+        clock = itertools.count(0, 5)
+        self.useFixture(fixtures.MonkeyPatch(
+            'time.monotonic', lambda: float(next(clock))))
+
+        raised = self.assertRaises(
+            store_errors.SwiftError,
+            self.control.queue_controller.create, 'q')
+
+        self.assertIn('marconi:queues/:q', str(raised))
+        self.assertFalse(self.control.queue_controller.exists('q'))
