@@ -180,8 +180,8 @@ def _translated(what: str) -> Iterator[None]:
     """Turn every exception of the client libraries into one of ours.
 
     Connections and time-outs come as ``requests`` or ``OSError``; Keystone's
-    as keystoneauth1's; swiftclient itself only raises for a URL that it can
-    not use.
+    as keystoneauth1's; swiftclient, requests and the standard library, which
+    raises ValueError, for a URL that they can not use.
     """
     try:
         yield
@@ -198,5 +198,7 @@ def _translated(what: str) -> Iterator[None]:
     except (requests.RequestException, OSError) as exc:
         raise errors.Unanswered(
             f'{what} was not answered: {type(exc).__name__}: {exc}') from exc
-    except swiftclient_errors.ClientException as exc:
-        raise errors.SwiftError(f'{what} could not be sent: {exc}') from exc
+    except (swiftclient_errors.ClientException, ValueError) as exc:
+        raise errors.SwiftError(
+            f'{what} could not be sent: {exc}. Check auth_url and the '
+            'endpoint.') from exc
