@@ -218,7 +218,6 @@ class TestUpdates(SubscriptionTest):
             self.assertIsNotNone(made)
             self.subscriptions.delete('q', made, project='p')
 
-
     def test_that_were_cut_short_bring_nothing_back(self) -> None:
         """What a crash leaves of a changed subscriber stays void."""
         self.swift.faults[:] = [fake_swift.Fault(
