@@ -111,19 +111,24 @@ class SwiftTransport:
     def _connection(self, endpoint: str) -> Any:
         local = self._local.get()
         if getattr(local, 'endpoint', None) != endpoint:
-            settings = self._settings
-            local.connection = swiftclient.HTTPConnection(
-                endpoint,
-                insecure=settings.verify is False,
-                cacert=settings.verify
-                if isinstance(settings.verify, str) else None,
-                default_user_agent=_USER_AGENT,
-                timeout=settings.timeout)
-            if settings.certificate is not None:
-                local.connection.requests_args['cert'] = settings.certificate
+            local.connection = _connect(endpoint, self._settings)
             local.endpoint = endpoint
             self._open.get().add(local.connection)
         return local.connection
+
+
+def _connect(endpoint: str, settings: options.Settings) -> Any:
+    """Make a connection of swiftclient's, which opens when it is used."""
+    connection = swiftclient.HTTPConnection(
+        endpoint, default_user_agent=_USER_AGENT, timeout=settings.timeout)
+    # Proxies and certificates that the environment names are looked up here,
+    # once: requests would do so for each request, which was a quarter of the
+    # processor time that one takes.
+    session = connection.request_session
+    connection.requests_args.update(session.merge_environment_settings(
+        endpoint, {}, True, settings.verify, settings.certificate))
+    session.trust_env = False
+    return connection
 
 
 class _Login:
