@@ -15,6 +15,8 @@ import json
 import threading
 
 import fixtures
+from osprofiler import notifier
+from osprofiler import profiler
 import testtools
 from zaqar.common import errors as zaqar_errors
 from zaqar.storage import utils
@@ -68,6 +70,30 @@ class TestDrivers(testtools.TestCase):
         self.assertIn("The auth_type 'magic' in "
                       '[drivers:message_store:marconi-swift] is no '
                       'authentication plugin', logged.output)
+
+    def test_are_traced_if_they_are_told_to_be(self) -> None:
+        traced: list[str] = []
+        before = notifier.get()
+        self.addCleanup(notifier.set, before)
+        notifier.set(lambda info, *args, **kwargs: traced.append(
+            info['name']))
+        profiler.init('key')
+        self.addCleanup(profiler.clean)
+        for name in ('enabled', 'trace_message_store',
+                     'trace_management_store'):
+            self.drivers.conf.set_override(name, True, 'profiler')
+        control = driver.ControlDriver(self.drivers.conf, None)
+        data = driver.DataDriver(self.drivers.conf, None, control)
+
+        control.queue_controller.create('q')
+        control.pools_controller.exists('p')
+        data.claim_controller.create('q', {'ttl': 60, 'grace': 60})
+        list(data.subscription_controller.list('q'))
+
+        self.assertEqual(
+            {f'marconi_swift_{name}_controller-{end}'
+             for name in ('queues', 'pools', 'claim', 'subscription')
+             for end in ('start', 'stop')}, set(traced))
 
     def test_are_alive_if_the_account_answers(self) -> None:
         self.assertTrue(self.drivers.data.is_alive())
