@@ -316,38 +316,24 @@ class MessageController(storage.Message):
         self, target: taking.Queue, message_id: str, claim_id: str,
         queue: str, project: str | None,
     ) -> bool:
-        """Check a claim's right to delete a message; False if it is gone."""
-        message, claim = self._store.both(
-            lambda: listing.head(self._store, target.messages, message_id),
-            lambda: target.claims.read(claim_id))
+        """Check a claim's right to delete a message; False if it is gone.
+
+        By the claims' own records: what the message says of its claim can be
+        wrong, since a claimer that lost writes its own claim to it before it
+        writes back the winner's.
+        """
+        claim = target.claims.read(claim_id)
+        if claim is not None and claim.holds(message_id, records.now()):
+            return True
+        message = listing.head(self._store, target.messages, message_id)
         if message is None:
             return False
         at = records.now()
         if claim is None or not claim.live(at):
             raise errors.ClaimDoesNotExist(claim_id, queue, project)
-        if self._holds(target, claim, message):
-            return True
         if message.held(at):
             raise errors.MessageNotClaimedBy(message_id, claim_id)
         raise errors.MessageNotClaimed(message_id)
-
-    def _holds(
-        self, target: taking.Queue, claim: records.Claim,
-        message: records.Message,
-    ) -> bool:
-        """Whether a claim holds a message, by the claims' own records.
-
-        What the message says of its claim can be wrong: a claimer that lost
-        writes its own claim to it before it writes back the winner's.
-        """
-        at = records.now()
-        if not claim.holds(message.id, at):
-            return False
-        held = message.held(at)
-        if held is None or held.claim == claim.id:
-            return True
-        other = target.claims.read(held.claim)
-        return other is None or not other.holds(message.id, at)
 
     def bulk_delete(
         self, queue: str, message_ids: Iterable[str],
@@ -370,21 +356,22 @@ class MessageController(storage.Message):
         self, target: taking.Queue, message_ids: Sequence[str],
         claim_ids: Sequence[str], queue: str, project: str | None,
     ) -> None:
-        claims = [
-            claim for claim in self._store.each(target.claims.read, claim_ids)
-            if claim is not None]
         at = records.now()
+        held = {
+            message_id
+            for claim in self._store.each(target.claims.read, claim_ids)
+            if claim is not None and claim.live(at)
+            for message_id in claim.won}
         for message in self._store.each(
                 lambda name: listing.head(
-                    self._store, target.messages, name), message_ids):
-            if message is None or any(
-                    self._holds(target, claim, message)
-                    for claim in claims):
+                    self._store, target.messages, name),
+                [name for name in message_ids if name not in held]):
+            if message is None:
                 continue
-            held = message.held(at)
-            if held is None:
+            hold = message.held(at)
+            if hold is None:
                 raise errors.MessageNotClaimed(message.id)
-            raise errors.ClaimDoesNotMatch(held.claim, queue, project)
+            raise errors.ClaimDoesNotMatch(hold.claim, queue, project)
 
     def pop(
         self, queue: str, limit: int, project: str | None = None,
