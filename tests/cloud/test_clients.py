@@ -150,7 +150,7 @@ class CommandTest(cloud.CloudTest):
 
         self.assertEqual([0, 1, 2], [row['Body'] for row in listed])
         self.assertEqual([0, 1], [row['Messages'] for row in claimed])
-        self.assertEqual(2, stats['Stats']['claimed'])
+        self.assertEqual(2, stats['Stats']['messages']['claimed'])
         self.assertEqual(0, self.total(queue))
 
     def test_an_administrator(self) -> None:

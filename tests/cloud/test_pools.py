@@ -99,22 +99,6 @@ class PoolsTest(cloud.CloudTest):
         self.assertEqual(4, self.total(name, self.admin))
         self.assertEqual([2, 3, 4], self.bodies(name, self.admin))
 
-    def test_queues_in_no_pool_stay_where_they_are(self) -> None:
-        # Any of Zaqar's processes may answer, having seen the pool or not.
-        anew = {'Connection': 'close'}
-        for _ in range(5):
-            self.pool()
-            name = self.queue()
-            path = f'/queues/{name}/messages'
-            self.demo.ask('POST', path, {
-                'messages': [{'ttl': 300, 'body': 'here'}]},
-                headers=anew, expect=201)
-            for _ in range(4):
-                found = self.demo.ask(
-                    'GET', f'{path}?echo=true', headers=anew, expect=200)
-                self.assertEqual(
-                    ['here'], [m['body'] for m in found.body['messages']])
-
     def test_a_queue_of_no_such_flavor_is_refused(self) -> None:
         self.demo.put(
             f'/queues/{self.name()}', {'_flavor': self.name()}, expect=400)
