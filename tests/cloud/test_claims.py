@@ -18,7 +18,6 @@ import time
 from tests.fixtures import cloud
 
 
-
 class ClaimsTest(cloud.CloudTest):
 
     def setUp(self) -> None:

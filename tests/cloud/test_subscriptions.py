@@ -18,6 +18,7 @@ from http import server
 import json
 import queue
 import threading
+import time
 from typing import Any
 
 from tests.fixtures import cloud
@@ -142,11 +143,11 @@ class SubscriptionsTest(cloud.CloudTest):
 
     def wait_for(self, find: Any) -> Any:
         """Return what is found at last."""
-        for _ in range(int(PATIENCE / 0.2)):
-            if found := find():
-                return found
-            threading.Event().wait(0.2)
-        self.fail('It did not come in time.')
+        deadline = time.monotonic() + PATIENCE
+        while not (found := find()):
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.2)
+        return found
 
     def test_nonsense_is_refused(self) -> None:
         for body in (
