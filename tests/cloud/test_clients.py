@@ -20,8 +20,11 @@ import sys
 from typing import Any
 
 import testtools
+from zaqarclient import transport
 from zaqarclient.queues import client
 from zaqarclient.transport import errors
+from zaqarclient.transport import request
+from zaqarclient.transport import ws
 
 from marconi_swift.standalone import zaqar as zaqars
 from tests.fixtures import cloud
@@ -107,6 +110,57 @@ class DatabaseTest(PythonClientTest):
 
         (message,) = queue.messages(echo=True)
         self.assertEqual('in a pool', message.body)
+
+
+class WebsocketTest(cloud.CloudTest):
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.name_ = self.queue()
+        self.url = self.demo.session.get_endpoint(
+            service_type='messaging-websocket')
+
+    def connect(
+        self, token: str | None, project: str,
+    ) -> ws.WebsocketTransport:
+        """Connect, and authenticate with the first request."""
+        made = transport.get_transport_for(self.url, options={'auth_opts': {
+            'options': {'os_auth_token': token, 'project_id': project}}})
+        self.addCleanup(made.cleanup)
+        return made
+
+    def ask(
+        self, connection: ws.WebsocketTransport, action: str,
+        **body: Any,
+    ) -> Any:
+        answer = connection.send(request.Request(
+            self.url, action,
+            content=json.dumps({'queue_name': self.name_, **body})))
+        return json.loads(answer.content)
+
+    def test_what_is_posted_is_claimed(self) -> None:
+        me = self.connect(self.demo.session.get_token(), self.demo.project)
+
+        self.ask(me, 'message_post', messages=[{'ttl': 300, 'body': 'hi'}])
+        listed = self.ask(me, 'message_list', echo=True)
+        claimed = self.ask(me, 'claim_create', ttl=60, grace=60)
+
+        for found in (listed, claimed):
+            self.assertEqual(['hi'], [m['body'] for m in found['messages']])
+        # The same queue over HTTP.
+        self.assertEqual([], self.claim(self.name_, expect=204))
+
+    def test_a_bad_token_is_refused(self) -> None:
+        nobody = self.connect('nonsense', self.demo.project)
+
+        self.assertRaises(
+            errors.UnauthorizedError, self.ask, nobody, 'message_list')
+
+    def test_a_project_of_others_is_refused(self) -> None:
+        other = self.connect(self.alt.session.get_token(), self.demo.project)
+
+        self.assertRaises(
+            errors.TransportError, self.ask, other, 'message_list', echo=True)
 
 
 class CommandTest(cloud.CloudTest):
