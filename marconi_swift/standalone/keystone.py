@@ -33,9 +33,11 @@ from typing import Any
 from typing import NamedTuple
 
 from keystoneauth1 import adapter
+from keystoneauth1 import exceptions as ksa_errors
 from keystoneauth1 import loading
 from keystoneauth1 import session as ksa_session
 
+from marconi_swift.standalone import errors
 from marconi_swift.standalone import folder as folders
 from marconi_swift.standalone import ports
 from marconi_swift.standalone import processes
@@ -203,6 +205,13 @@ class KeystoneServer:
         try:
             processes.start(self.processes, self._patience)
             self._introduce()
+        except ksa_errors.ClientException as error:
+            log = self.processes[NAME].log
+            self.stop()
+            raise errors.StandaloneError(
+                f'Keystone refused what makes its users known: {error}; '
+                f'its log is {log}.'
+            ) from error
         except BaseException:
             self.stop()
             raise

@@ -16,12 +16,16 @@ from collections.abc import Iterator
 import contextlib
 from http import server
 import json
+import os
 import queue
 import threading
 import time
 from typing import Any
 
 from tests.fixtures import cloud
+
+# The address of this machine at which Zaqar reaches it.
+LISTEN_VARIABLE = 'MARCONI_SWIFT_TEST_LISTEN'
 
 # Seconds that a notification may take.
 PATIENCE = 30.0
@@ -43,8 +47,9 @@ class Listener:
             def log_message(self, *args: Any) -> None:
                 pass
 
-        self._server = server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
-        self.url = f'http://127.0.0.1:{self._server.server_port}/'
+        host = os.environ.get(LISTEN_VARIABLE, '127.0.0.1')
+        self._server = server.ThreadingHTTPServer((host, 0), Handler)
+        self.url = f'http://{host}:{self._server.server_port}/'
         self._heard = heard
 
     def hear(self) -> Any:

@@ -38,6 +38,7 @@ from marconi_swift.standalone import launch
 from marconi_swift.standalone import memcache
 from marconi_swift.standalone import ports
 from marconi_swift.standalone import processes
+from marconi_swift.standalone import sites
 from marconi_swift.standalone import swift
 from marconi_swift.standalone import tally
 from marconi_swift.standalone import tallying
@@ -246,6 +247,46 @@ class FolderTest(_Case):
         (folder.path / 'state.json').write_text('{')
 
         self.assertRaises(errors.StandaloneError, folder.read_state)
+
+
+class SiteTest(_Case):
+
+    def site(self, path: pathlib.Path) -> sites.Site:
+        site = sites.Site(path)
+        site.open()
+        self.addCleanup(site.close)
+        return site
+
+    def test_secrets_and_ports_are_found_again(self) -> None:
+        path = self.path()
+        first = self.site(path)
+        secret, port = first.secret('s'), first.hold_port('p')
+        first.close()
+
+        again = self.site(path)
+
+        self.assertEqual(secret, again.secret('s'))
+        self.assertEqual(port, again.port('p'))
+        self.assertNotEqual(secret, again.secret('other'))
+
+    def test_what_was_decided_stays(self) -> None:
+        path = self.path()
+        first = self.site(path)
+        first.made_with('replicas', 1)
+        first.hold_port('p')
+        first.close()
+
+        error = self.assertRaises(
+            errors.StandaloneError, self.site(path).made_with, 'replicas', 3
+        )
+
+        self.assertIn('made with 1 replicas and not 3', str(error))
+
+    def test_one_program_at_a_time_uses_it(self) -> None:
+        path = self.path()
+        self.site(path)
+
+        self.assertRaises(errors.StandaloneError, self.site, path)
 
 
 class ConfsTest(_Case):
