@@ -13,10 +13,9 @@
 
 from collections.abc import Callable
 from collections.abc import Hashable
-from collections.abc import MutableMapping
-import copy
 import dataclasses
 import threading
+from typing import Any
 from typing import Generic
 from typing import TypeVar
 
@@ -30,53 +29,78 @@ _V = TypeVar('_V')
 
 @dataclasses.dataclass
 class _Kept(Generic[_K, _V]):
-    values: MutableMapping[_K, _V]
+    values: Any
     lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
-    #: How often something was forgotten.
-    changes: int = 0
+    #: What is being loaded: for each key, a token for each load that may
+    #: still be kept.
+    loading: dict[_K, set[object]] = dataclasses.field(default_factory=dict)
 
 
 class Cache(Generic[_K, _V]):
     """Values by key, of one process, shared by its threads.
 
-    What is handed out is a copy, the caller's to change.
+    Everybody is handed the same value, so it must be one that can not be
+    changed.
 
     :param lifetime: seconds for which a value is kept; 0 keeps none.
-    :param size: how many are kept at most; those kept first go first.
+    :param size: how much is kept at most; what was not used for the longest
+        time goes first.
+    :param weigh: how much a value counts.
     """
 
-    def __init__(self, lifetime: float, size: int) -> None:
+    def __init__(
+        self, lifetime: float, size: int,
+        weigh: Callable[[_V], int] = lambda value: 1,
+    ) -> None:
         self._kept = per_process.PerProcess[_Kept[_K, _V]](
-            lambda: _Kept(cachetools.TTLCache(size, lifetime)))
+            lambda: _Kept(cachetools.TTLCache(
+                size, lifetime, getsizeof=weigh)))
 
     def get(self, key: _K, load: Callable[[], _V]) -> _V:
         """Return the value of a key, calling ``load`` if it is not kept.
 
-        What ``load`` raises is raised, and nothing is kept then; nor is what
-        it returns if anything was forgotten while it ran.
+        What ``load`` raises is raised, and nothing is kept then.
         """
         kept = self._kept.get()
         with kept.lock:
             if key in kept.values:
-                return copy.deepcopy(kept.values[key])
-            changes = kept.changes
-        value = load()
+                value: _V = kept.values[key]
+                return value
+        return self.renew(key, load)
+
+    def renew(self, key: _K, load: Callable[[], _V]) -> _V:
+        """Return what ``load`` returns, and keep it.
+
+        It is not kept if the key was forgotten while it was loaded.
+        """
+        kept, token = self._kept.get(), object()
         with kept.lock:
-            if changes == kept.changes:
-                kept.values[key] = value
-        return copy.deepcopy(value)
+            kept.loading.setdefault(key, set()).add(token)
+        try:
+            value = load()
+            with kept.lock:
+                if token in kept.loading.get(key, ()):
+                    _keep(kept.values, key, value)
+            return value
+        finally:
+            with kept.lock:
+                loading = kept.loading.get(key, set())
+                loading.discard(token)
+                if not loading:
+                    kept.loading.pop(key, None)
 
     def find(self, key: _K) -> _V | None:
         """Return a value that is kept, or None."""
         kept = self._kept.get()
         with kept.lock:
-            return copy.deepcopy(kept.values.get(key))
+            value: _V | None = kept.values.get(key)
+            return value
 
     def keep(self, key: _K, value: _V) -> None:
-        """Keep a value that can not change while it has this key."""
+        """Keep a value in the place of what was kept."""
         kept = self._kept.get()
         with kept.lock:
-            kept.values[key] = value
+            _keep(kept.values, key, value)
 
     def __contains__(self, key: _K) -> bool:
         kept = self._kept.get()
@@ -87,12 +111,19 @@ class Cache(Generic[_K, _V]):
         """Forget a value, and what is being loaded."""
         kept = self._kept.get()
         with kept.lock:
-            kept.changes += 1
             kept.values.pop(key, None)
+            kept.loading.pop(key, None)
 
     def clear(self) -> None:
         """Forget everything."""
         kept = self._kept.get()
         with kept.lock:
-            kept.changes += 1
             kept.values.clear()
+            kept.loading.clear()
+
+
+def _keep(values: Any, key: Any, value: Any) -> None:
+    """Keep a value, unless it alone is too large."""
+    values.pop(key, None)
+    if values.getsizeof(value) <= values.maxsize:
+        values[key] = value

@@ -140,20 +140,27 @@ class DataDriver(storage.DataDriverBase):
 
         Zaqar's own ``zaqar-gc`` never calls this.
         """
-        for _ in sweeping.sweep(self):
+        orphans = sweeping.knows_its_queues(self)
+        for _ in sweeping.sweep(self, orphans=orphans):
             pass
 
     def has_lost(self, queue: str, project: str | None) -> bool:
-        """Whether a queue is in another pool than this one by now."""
+        """Whether a queue is in another pool than this one by now.
+
+        False if no pool has the URI that this one was made with: then it
+        was changed, and Zaqar goes on with the driver that it has.
+        """
         if not self.conf.pooling:
             return False
-        control = self.control_driver
+        control, ours = self.control_driver, self.account.settings.uri
         try:
             entry = control.catalogue_controller.get(project, queue)
-            pool = control.pools_controller.get(entry['pool'])
         except zaqar_errors.DoesNotExist:
             return False
-        return bool(pool['uri'] != self.account.settings.uri)
+        uris = {pool['name']: pool['uri']
+                for pool in next(control.pools_controller.list(limit=0))}
+        return uris.get(entry['pool'], ours) != ours and (
+            ours in uris.values())
 
     def close(self) -> None:
         self.account.transport.close()
@@ -186,7 +193,7 @@ class ControlDriver(storage.ControlDriverBase):
         super().__init__(conf, cache)
         self.account = Account(conf, options.CONTROL_GROUP)
         #: What controllers of a kind remember of what they read.
-        self.caches: dict[str, caches.Cache[str, Any]] = {
+        self.caches: dict[str, caches.Cache[str, str]] = {
             controller.KIND: caches.Cache(
                 self.account.settings.cache_time, _CACHED)
             for controller in (queues.QueueController, queues.TopicController,

@@ -17,10 +17,16 @@ second gate for the thing. Of any number who try one at most finds itself
 named in the first gate; it alone writes the record. The others wait for the
 record to appear.
 
-Nobody may win. Names in gates are void after a time in which every attempt
-that saw them must be over, and then the others try again: creation by
-several at the same moment takes that long in the worst case, and ends with
-one creator.
+Nobody may win, if several come so close together that each sees another's
+name. To make that rare, one who entered the first gate looks at it before it
+goes on: of those who entered at the same moment, all but the last turn back.
+What remains are names that are void after a time in which every attempt that
+saw them must be over, and then the others try again: creation by several at
+the same moment takes that long in the worst case, and ends with one creator.
+
+The first gate may be given back at any time, since nothing is concluded from
+its being empty. The second is what a late comer must see, and stays until
+there is a record, or until it is void by Swift's clock.
 
 =========  ==================================================================
 container  ``<prefix>:elections``
@@ -37,6 +43,7 @@ import math
 import time
 import uuid
 
+from oslo_log import log as logging
 import tenacity
 
 from marconi_swift import names
@@ -44,8 +51,13 @@ from marconi_swift import records
 from marconi_swift.store import errors
 from marconi_swift.store import objects
 
+LOG = logging.getLogger(__name__)
+
 #: Seconds after which an attempt is given up, by its own clock.
 _LIMIT = 5
+
+#: How often names may become void before creating something is given up.
+_ROUNDS = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,24 +93,28 @@ class Elections:
         """
         candidate = _Candidate(
             self, hashlib.sha256(what.encode()).hexdigest(), exists, write)
+        patience = _ROUNDS * self.void_after
         try:
             won = tenacity.Retrying(
                 retry=tenacity.retry_if_result(lambda won: won is None),
-                stop=tenacity.stop_after_delay(2 * self.void_after),
+                stop=tenacity.stop_after_delay(patience),
                 wait=tenacity.wait_random_exponential(
                     multiplier=0.05, max=1))(candidate.stand)
         except tenacity.RetryError:
             raise errors.SwiftError(
-                f'Nobody could create {what} within {2 * self.void_after:.0f}'
-                ' seconds: Swift is too slow, or others try all the time.',
+                f'Nobody could create {what} within {patience:.0f} seconds: '
+                'Swift is too slow, or others try all the time.',
             ) from None
         candidate.leave()
         return bool(won)
 
     @property
     def void_after(self) -> float:
-        """Seconds until a name in a gate means nothing any more."""
-        return 2 * _LIMIT + self.clock_skew
+        """Seconds until a name in a gate means nothing any more.
+
+        One more than it takes: Swift tells its time in whole seconds.
+        """
+        return 2 * _LIMIT + self.clock_skew + 1
 
     @property
     def container(self) -> str:
@@ -116,8 +132,8 @@ class _Candidate:
         self._first, self._second = f'{key}/1', f'{key}/2'
         self._exists = exists
         self._write = write
-        #: Gates entered, and until when they name us.
-        self._entered: list[tuple[str, int]] = []
+        #: Until when the gates that we entered last name us.
+        self._entered: dict[str, int] = {}
 
     def stand(self) -> bool | None:
         """Try once; None if it is undecided who is the one."""
@@ -126,19 +142,20 @@ class _Candidate:
         deadline = time.monotonic() + _LIMIT
         store = self._elections.store.until(deadline)
         me = uuid.uuid4().hex
-        if not (self._enter(store, self._first, me)
-                and self._enter(store, self._second, me)):
+        if not self._enter(store, self._first, me):
+            return None
+        if not self._is_named(store, self._first, me):
+            return None
+        if not self._enter(store, self._second, me):
+            self._clear(self._first)
             return None
         # A winner leaves the gates when its record is there. So, if they
         # stood open because it left, the record is there to be seen by now.
         named, exists = store.both(
-            lambda: store.head(self._elections.container, self._first),
-            self._exists)
+            lambda: self._is_named(store, self._first, me), self._exists)
         if exists:
             return False
-        if named is None or named.owner != me:
-            return None
-        if time.monotonic() >= deadline:
+        if not named or time.monotonic() >= deadline:
             return None
         self._write(store)
         if time.monotonic() >= deadline + _LIMIT:
@@ -148,18 +165,23 @@ class _Candidate:
         return True
 
     def leave(self) -> None:
-        """Clear the gates that still name us, once the record is there."""
-        store = self._elections.store
-        store.each(
-            lambda entered: store.delete(
-                self._elections.container, entered[0],
-                only_if_delete_at=entered[1]),
-            self._entered)
+        """Clear the gates that still name us, once the record is there.
+
+        What can not be cleared becomes void by itself.
+        """
+        for outcome in self._elections.store.outcomes(
+                self._clear, list(self._entered)):
+            if isinstance(outcome, Exception):
+                LOG.info('A gate in container %(container)s is left to '
+                         "Swift's expirer: %(error)s", {
+                             'container': self._elections.container,
+                             'error': outcome})
 
     def _enter(self, store: objects.ObjectStore, gate: str, me: str) -> bool:
         """Write our name into a gate in which nobody is named."""
         elections = self._elections
-        until = math.ceil(records.now() + elections.void_after)
+        # It is Swift that decides until when it is there.
+        until = math.ceil(store.now() + elections.void_after)
 
         def create() -> objects.Outcome:
             return store.create(
@@ -172,5 +194,21 @@ class _Candidate:
                 elections.container, elections.policy, create)
         if outcome is not objects.Outcome.DONE:
             return False
-        self._entered.append((gate, until))
+        self._entered[gate] = until
         return True
+
+    def _is_named(
+        self, store: objects.ObjectStore, gate: str, me: str,
+    ) -> bool:
+        named = store.head(self._elections.container, gate)
+        return named is not None and named.owner == me
+
+    def _clear(self, gate: str) -> None:
+        """Take our name out of a gate, unless somebody else's is there.
+
+        (A name is known by the second in which it becomes void, so one of
+        the same second goes as well. That is harmless where this is called.)
+        """
+        self._elections.store.delete(
+            self._elections.container, gate,
+            only_if_delete_at=self._entered.pop(gate))

@@ -142,9 +142,22 @@ def subscriptions(prefix: str, project: str | None, queue: str) -> str:
     return f'{prefix}:{SUBSCRIPTIONS}:{encode(project)}:{encode(queue)}'
 
 
-def subscription(subscriber: str) -> str:
-    """Name the record of a subscriber, who may be a URL of any length."""
-    return _hash(subscriber)[:32]
+_SUBSCRIPTION = 'subscription/'
+
+
+def subscription(subscription_id: str) -> str:
+    """Name the record of a subscription."""
+    return _SUBSCRIPTION + subscription_id
+
+
+def subscription_id(name: str) -> str:
+    """Undo :func:`subscription`."""
+    return name.removeprefix(_SUBSCRIPTION)
+
+
+def subscriber(url: str) -> str:
+    """Name what says which subscription a subscriber has, however long."""
+    return f'subscriber/{_hash(url)}'
 
 
 def registry(prefix: str, kind: str) -> str:

@@ -18,6 +18,7 @@ claim     Content-Type: :meth:`Claim.content_type`; body: JSON,
           :meth:`Claim.body`
 subscr.   Content-Type: :meth:`Subscription.content_type`; body: JSON,
           :meth:`Subscription.body`
+holder    Content-Type: :meth:`Subscription.holder_type`; body: an id
 ========  ================================================================
 
 A Content-Type carries what a listing needs to decide: Swift returns it in
@@ -33,7 +34,6 @@ import dataclasses
 import datetime
 import math
 from typing import Any
-from typing import NamedTuple
 from urllib import parse
 
 from oslo_serialization import jsonutils
@@ -59,8 +59,12 @@ SWEEP_AFTER = 60
 
 
 def now() -> float:
-    """Seconds since the epoch, through the clock that Zaqar's tests set."""
-    return float(timeutils.utcnow_ts(True))
+    """Seconds since the epoch, through the clock that Zaqar's tests set.
+
+    In whole milliseconds, as times are stored: what is computed from a
+    time, such as X-Delete-At, is the same before it was stored and after.
+    """
+    return round(float(timeutils.utcnow_ts(True)), 3)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,7 +137,7 @@ class Message:
 
     def age(self, at: float) -> int:
         """Whole seconds since it was posted, however the clocks differ."""
-        return max(0, math.floor(at - names.posted_at(self.id)))
+        return _age(names.posted_at(self.id), at)
 
     @property
     def delete_at(self) -> float:
@@ -279,7 +283,7 @@ class Claim:
     def shown(self, at: float) -> dict[str, Any]:
         """The claim as Zaqar wants it; its age is that of its renewal."""
         return {'id': self.id, 'ttl': self.ttl,
-                'age': max(0, math.floor(at - self.renewed))}
+                'age': _age(self.renewed, at)}
 
     @property
     def delete_at(self) -> float:
@@ -329,8 +333,9 @@ class Claim:
 class Subscription:
     """Somebody to whom the messages of a queue are sent.
 
-    The Content-Type says what a listing needs to tell which are there; the
-    rest is in the body, whose ETag in the listing tells whether it changed.
+    What is confirmed or renewed is in the Content-Type, which a POST
+    changes: it can not bring back a subscription that was deleted meanwhile.
+    The rest is in the body, whose ETag in a listing tells whether it changed.
     """
 
     id: str
@@ -341,9 +346,6 @@ class Subscription:
     expires: float
     options: Any
     confirmed: bool = False
-    #: Name of the record that is to take this one's place, since its
-    #: subscriber is being changed; when that is there, this one is void.
-    moves_to: str = ''
 
     def expired(self, at: float) -> bool:
         return self.expires <= at
@@ -358,59 +360,51 @@ class Subscription:
         return {
             'id': self.id, 'source': source, 'subscriber': self.subscriber,
             'ttl': self.ttl, 'options': self.options,
-            'age': max(0, math.floor(at - (self.expires - self.ttl))),
+            'age': _age(self.expires - self.ttl, at),
             'confirmed': self.confirmed}
 
     def content_type(self) -> str:
         return _content_type({
-            'id': self.id, 'expires': f'{self.expires:.3f}',
-            'moves_to': self.moves_to})
+            'ttl': str(self.ttl), 'expires': f'{self.expires:.3f}',
+            'confirmed': str(int(self.confirmed))})
 
     def body(self) -> bytes:
-        return dump({
-            'v': int(_VERSION), 'subscriber': self.subscriber,
-            'ttl': self.ttl, 'options': self.options,
-            'confirmed': self.confirmed})
+        return dump({'v': int(_VERSION), 'subscriber': self.subscriber,
+                     'options': self.options})
+
+    def holder_type(self) -> str:
+        """The Content-Type of what says that its subscriber has it.
+
+        The body of that is the subscription's id.
+        """
+        return _content_type({'expires': f'{self.expires:.3f}'})
 
     @classmethod
-    def parse(cls, content_type: str, body: bytes) -> 'Subscription | None':
+    def parse(
+        cls, subscription_id: str, content_type: str, body: bytes,
+    ) -> 'Subscription | None':
         """Undo the two; None if this is no subscription of ours."""
-        row = SubscriptionRow.parse('', content_type, '')
+        given = _parameters(content_type)
         try:
             stored = load(body)
-            if row is None or stored['v'] != int(_VERSION):
+            if given is None or stored['v'] != int(_VERSION):
                 return None
             return cls(
-                id=row.id, subscriber=stored['subscriber'],
-                ttl=int(stored['ttl']), expires=row.expires,
+                id=subscription_id, subscriber=stored['subscriber'],
+                ttl=int(given['ttl']), expires=float(given['expires']),
                 options=stored['options'],
-                confirmed=bool(stored['confirmed']), moves_to=row.moves_to)
+                confirmed=given['confirmed'] == '1')
         except (KeyError, ValueError, TypeError):
             return None
 
 
-class SubscriptionRow(NamedTuple):
-    """What a listing says of a subscription."""
-
-    name: str
-    content_type: str
-    #: Tells whether the body changed.
-    etag: str
-    id: str
-    expires: float
-    moves_to: str
-
-    @classmethod
-    def parse(
-        cls, name: str, content_type: str, etag: str,
-    ) -> 'SubscriptionRow | None':
-        """Read a row; None if this is no subscription of ours."""
-        given = _parameters(content_type) or {}
-        try:
-            return cls(name, content_type, etag, given['id'],
-                       float(given['expires']), given.get('moves_to', ''))
-        except (KeyError, ValueError):
-            return None
+def expires(content_type: str) -> float | None:
+    """When what a listing shows expires; None if it is none of ours."""
+    given = _parameters(content_type) or {}
+    try:
+        return float(given['expires'])
+    except (KeyError, ValueError):
+        return None
 
 
 def digest(message_id: str) -> str:
@@ -452,6 +446,12 @@ def delete_at(name: str, content_type: str) -> float | None:
         return int(given['until'])
     except (KeyError, ValueError):
         return None
+
+
+def _age(since: float, at: float) -> int:
+    """Whole seconds since a moment, however the clocks differ."""
+    # Differences of milliseconds are a little off in binary.
+    return max(0, math.floor(round(at - since, 3)))
 
 
 def _hold_parameters(hold: Hold) -> dict[str, str]:

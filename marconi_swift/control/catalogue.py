@@ -38,8 +38,8 @@ class CatalogueController(storage.CatalogueBase):
     def __init__(self, driver: Any) -> None:
         super().__init__(driver)
         self._registry: registry.Registry = driver.registry(self.KIND)
-        self._read: cache.Cache[str, dict[str, Any]] = (
-            driver.caches[self.KIND])
+        # The pools, by keys of the registry.
+        self._read: cache.Cache[str, str] = driver.caches[self.KIND]
 
     def list(self, project: str | None) -> Iterator[dict[str, Any]]:
         """Iterate over a project's entries by the names of its queues."""
@@ -51,8 +51,9 @@ class CatalogueController(storage.CatalogueBase):
 
         :raises zaqar.storage.errors.QueueNotMapped: there is none.
         """
-        return self._read.get(names.scoped(project, queue),
+        pool = self._read.get(names.scoped(project, queue),
                               lambda: self._load(project, queue))
+        return {'project': project, 'queue': queue, 'pool': pool}
 
     def exists(self, project: str | None, queue: str) -> bool:
         return self._registry.exists(names.scoped(project, queue))
@@ -84,8 +85,9 @@ class CatalogueController(storage.CatalogueBase):
         self._registry.drop_all()
         self._read.clear()
 
-    def _load(self, project: str | None, queue: str) -> dict[str, Any]:
+    def _load(self, project: str | None, queue: str) -> str:
         entry = self._registry.read(names.scoped(project, queue))
         if entry is None:
             raise errors.QueueNotMapped(queue, project)
-        return entry
+        pool: str = entry['pool']
+        return pool

@@ -64,8 +64,8 @@ class PoolsController(storage.PoolsBase):
         """
         self._check_uri(name, uri)
         self._registry.replace(_key(name), {
-            'name': name, 'weight': weight, 'uri': uri, 'flavor': flavor,
-            'options': options or {}})
+            'name': name, 'weight': weight, 'uri': uri,
+            'flavor': flavor or None, 'options': options or {}})
 
     def _get(self, name: str, detailed: bool = False) -> dict[str, Any]:
         return _shown(self._load(name), detailed)

@@ -21,6 +21,7 @@ body                      ``{"v": 1, "project", "name", "metadata"}``
 
 from collections.abc import Iterator
 import itertools
+import json
 from typing import Any
 from typing import ClassVar
 
@@ -32,24 +33,27 @@ from marconi_swift import names
 from marconi_swift.control import registry
 
 
-class MetadataConflict(errors.Conflict):
-    """Somebody else changed metadata that are about to be written."""
-
-    msg_format = ('The metadata of {name} in project {project} were changed '
-                  'meanwhile: read them again, and repeat the change.')
-
-    def __init__(self, name: str, project: str | None) -> None:
-        super().__init__(name=name, project=project)
-
-
 class Metadata(dict[str, Any]):
     """A queue's metadata, which know what they were read as.
 
     Zaqar's PATCH reads metadata, changes them in place, and writes them.
     """
 
-    #: What tells the version that was read from others.
-    version: str = ''
+    def __init__(self, text: str) -> None:
+        """Read what :func:`json.dumps` wrote."""
+        super().__init__(json.loads(text))
+        self._text = text
+
+    def changed_on(self, stored: dict[str, Any]) -> dict[str, Any]:
+        """Make the changes to these metadata to what is stored by now.
+
+        Of keys that somebody else changed meanwhile, too, these win.
+        """
+        read = json.loads(self._text)
+        changes = {key: value for key, value in self.items()
+                   if key not in read or read[key] != value}
+        return {key: value for key, value in {**stored, **changes}.items()
+                if key in self or key not in read}
 
 
 class _Controller:
@@ -66,7 +70,8 @@ class _Controller:
         # the controller of either.
         control = getattr(driver, 'control_driver', driver)
         self._registry: registry.Registry = control.registry(self.KIND)
-        self._read: cache.Cache[str, Metadata] = control.caches[self.KIND]
+        # As JSON, of which everybody is given a copy of its own.
+        self._read: cache.Cache[str, str] = control.caches[self.KIND]
 
     def _create(
         self, name: str, metadata: dict[str, Any] | None = None,
@@ -89,7 +94,7 @@ class _Controller:
     ) -> dict[str, Any]:
         """Return the metadata as they are stored; none if it is not there."""
         try:
-            return self._load(name, project)
+            return Metadata(self._load(name, project))
         except self.Missing:
             return {}
 
@@ -102,8 +107,8 @@ class _Controller:
 
         :raises zaqar.storage.errors.DoesNotExist: it is not there.
         """
-        return self._read.get(names.scoped(project, name),
-                              lambda: self._load(name, project))
+        return Metadata(self._read.get(
+            names.scoped(project, name), lambda: self._load(name, project)))
 
     def set_metadata(
         self, name: str, metadata: dict[str, Any],
@@ -111,19 +116,21 @@ class _Controller:
     ) -> None:
         """Replace the whole of the metadata.
 
+        Of those that :meth:`get_metadata` returned, what the caller changed
+        is replaced, and what somebody else changed since then stays. The
+        last writer wins: a queue that is deleted at the same moment can be
+        there again.
+
         :raises zaqar.storage.errors.DoesNotExist: it is not there.
-        :raises zaqar.storage.errors.Conflict: these metadata were read with
-            :meth:`get_metadata`, and somebody changed them since.
         """
         key = names.scoped(project, name)
-        self._read.forget(key)
-        stored = self._registry.version(key)
-        if stored is None:
+        record = self._registry.read(key)
+        if record is None:
+            self._read.forget(key)
             raise self.Missing(name, project)
-        if getattr(metadata, 'version', stored) != stored:
-            raise MetadataConflict(name, project)
-        self._registry.replace(key, {
-            'project': project, 'name': name, 'metadata': metadata})
+        if isinstance(metadata, Metadata):
+            metadata = metadata.changed_on(record['metadata'])
+        self._registry.replace(key, {**record, 'metadata': metadata})
         self._read.forget(key)
 
     def _delete(self, name: str, project: str | None = None) -> None:
@@ -151,14 +158,11 @@ class _Controller:
         yield iter(found)
         yield found[-1]['name'] if found else None
 
-    def _load(self, name: str, project: str | None) -> Metadata:
-        record, version = self._registry.read_version(
-            names.scoped(project, name))
+    def _load(self, name: str, project: str | None) -> str:
+        record = self._registry.read(names.scoped(project, name))
         if record is None:
             raise self.Missing(name, project)
-        metadata = Metadata(record['metadata'])
-        metadata.version = version
-        return metadata
+        return json.dumps(record['metadata'])
 
     def _matching(
         self, project: str | None, kfilter: dict[str, Any],

@@ -67,22 +67,11 @@ class Registry:
 
     def read(self, name: str) -> dict[str, Any] | None:
         """Return a record that the caller may change, or None."""
-        return self.read_version(name)[0]
-
-    def read_version(self, name: str) -> tuple[dict[str, Any] | None, str]:
-        """Return a record, and what tells this version of it from others."""
         stored = self._store.read(self._container, name, newest=True)
-        if stored is None:
-            return None, ''
-        return self._load(stored), stored.etag
+        return None if stored is None else self._load(stored)
 
     def exists(self, name: str) -> bool:
         return self._store.head(self._container, name) is not None
-
-    def version(self, name: str) -> str | None:
-        """Which version of a record is stored, or None if there is none."""
-        stored = self._store.head(self._container, name)
-        return None if stored is None else stored.etag
 
     def delete(self, name: str) -> None:
         """Remove a record, if it is there."""
@@ -112,9 +101,12 @@ class Registry:
         """Names and records, read side by side and as far as asked for.
 
         Those that are gone when they are read are left out.
+
+        :param first: as for :meth:`names`; no more are read at a time.
         """
         listed = self.names(prefix, marker, first)
-        while batch := list(itertools.islice(listed, _READ_AHEAD)):
+        at_a_time = min(first, _READ_AHEAD)
+        while batch := list(itertools.islice(listed, at_a_time)):
             for name, record in zip(
                     batch, self._store.each(self.read, batch), strict=True):
                 if record is not None:

@@ -28,7 +28,8 @@ from marconi_swift.store import objects
 class _Rule:
     #: A message is claimed this often at most.
     max_claims: int
-    #: Name of the container of the dead letter queue's messages.
+    #: The dead letter queue, and the container of its messages.
+    queue: str
     container: str
     #: Seconds; None leaves a message's life as it is.
     ttl: int | None
@@ -66,7 +67,7 @@ class DeadLetters:
         if not max_claims or not target:
             return None
         return _Rule(
-            max_claims,
+            max_claims, target,
             names.messages(self.settings.container_prefix, self.project,
                            target),
             metadata.get('_dead_letter_queue_messages_ttl'))
@@ -85,7 +86,9 @@ class DeadLetters:
         """Move a message that is :meth:`due`; for its gate's winner only.
 
         It is copied before it is deleted: a crash between the two leaves
-        both, and the next to win the original finds the copy there.
+        both, and the next to win the original finds the copy there. A dead
+        letter queue that nobody has created is created, or what is in it
+        could neither be listed nor told from the remains of a queue.
 
         :raises marconi_swift.store.errors.SwiftError: the original is left.
         """
@@ -106,6 +109,7 @@ class DeadLetters:
 
         outcome = copy()
         if outcome is objects.Outcome.MISSING:
+            self.queue_controller.create(rule.queue, project=self.project)
             outcome = self.store.insist(
                 rule.container, self.settings.storage_policy, copy)
         if outcome is objects.Outcome.STALE:

@@ -105,8 +105,10 @@ class MessageController(storage.Message):
                     # Nobody can have read beyond them in a new container.
                     began = time.monotonic()
                     self._place(container, unplaced, insist=True)
+                    # It may have been deleted while the room was made.
+                    self._check_queue(queue, project)
                 self._check_time(began)
-        except store_errors.SwiftError:
+        except (store_errors.SwiftError, errors.QueueDoesNotExist):
             self._take_back(container, drafts)
             raise
         return [draft.message.id for draft in drafts]
@@ -166,18 +168,21 @@ class MessageController(storage.Message):
     ) -> None:
         """Make the container of a queue that Zaqar did not tell us of.
 
-        With pooling, Zaqar creates queues in the control plane alone. What
-        this process remembers of the queue may be the very reason.
+        With pooling, Zaqar creates queues in the control plane alone.
         """
-        forget = getattr(self.driver.control_driver, 'forget', lambda: None)
-        forget()
-        if not self.driver.queue_controller.exists(queue, project):
-            raise errors.QueueDoesNotExist(queue, project)
+        self._check_queue(queue, project)
         if self.driver.has_lost(queue, project):
             raise store_errors.SwiftError(
                 f'Queue {queue} of project {project} was created anew in '
                 'another pool: post again.')
         self._store.make_container(container, self._settings.storage_policy)
+
+    def _check_queue(self, queue: str, project: str | None) -> None:
+        """Look whether a queue exists, and not at what is remembered of it."""
+        forget = getattr(self.driver.control_driver, 'forget', lambda: None)
+        forget()
+        if not self.driver.queue_controller.exists(queue, project):
+            raise errors.QueueDoesNotExist(queue, project)
 
     def _take_back(self, container: str, drafts: list[_Draft]) -> None:
         ids = [draft.message.id for draft in drafts]

@@ -50,19 +50,28 @@ class _Handler:
             self._containers(name, project))
 
     def delete(self, name: str, project: str | None = None) -> None:
-        """Remove its messages, claims and containers.
+        """Remove its messages, claims and containers, and its record.
 
         Nothing of it is left on return. After an error, calling it again
-        goes on with what is left.
+        goes on with what is left. Until its record is gone, whoever posts
+        makes its containers anew; so they are removed before that, for a
+        crash to leave a queue that can be deleted again, and after it.
 
         :raises zaqar.storage.errors.ConnectionError: something is left.
         """
-        for container in self._containers(name, project):
-            self._remove(container)
+        containers = self._containers(name, project)
+        self._account.store.each(self._remove, containers)
+        self._controller.delete(name, project=project)
+        self._account.store.each(self._remove, containers)
 
     @property
     def _account(self) -> Any:
         return self._driver.account
+
+    @property
+    def _controller(self) -> Any:
+        """The controller behind this stage."""
+        raise NotImplementedError
 
     def _containers(self, name: str, project: str | None) -> list[str]:
         """Names of its containers, that of its messages first."""
@@ -112,10 +121,13 @@ class MessageQueueHandler(_Handler):
         :raises zaqar.storage.errors.QueueDoesNotExist: there is no queue.
         """
         counts, ends = self._count(name, project)
-        if not ends and not self._driver.queue_controller.exists(
-                name, project):
+        if not ends and not self._controller.exists(name, project):
             raise errors.QueueDoesNotExist(name, project)
         return {'messages': {**counts, **ends}}
+
+    @property
+    def _controller(self) -> Any:
+        return self._driver.queue_controller
 
     def _containers(self, name: str, project: str | None) -> list[str]:
         prefix = self._account.settings.container_prefix
@@ -134,10 +146,13 @@ class MessageTopicHandler(_Handler):
         :raises zaqar.storage.errors.TopicDoesNotExist: there is no topic.
         """
         counts, ends = self._count(name, project)
-        if not ends and not self._driver.topic_controller.exists(
-                name, project):
+        if not ends and not self._controller.exists(name, project):
             raise errors.TopicDoesNotExist(name, project)
         return {'messages': {'total': counts['total'], **ends}}
+
+    @property
+    def _controller(self) -> Any:
+        return self._driver.topic_controller
 
     def _containers(self, name: str, project: str | None) -> list[str]:
         prefix = self._account.settings.container_prefix

@@ -11,28 +11,30 @@
 # under the License.
 """Subscriptions: to whom the messages of a queue are sent.
 
-========================  ===============================================
-container                 ``<prefix>:subscriptions:<project>:<queue>``
-object                    :func:`marconi_swift.names.subscription`
-Content-Type, body        :class:`marconi_swift.records.Subscription`
-========================  ===============================================
+============  =======================================================
+container     ``<prefix>:subscriptions:<project>:<queue>``
+subscription  object :func:`marconi_swift.names.subscription`;
+              Content-Type, body: :class:`.records.Subscription`
+holder        object :func:`marconi_swift.names.subscriber`;
+              Content-Type: :meth:`.records.Subscription.holder_type`;
+              body: the id of the subscription that the subscriber has
+============  =======================================================
 
-A subscription is one object, named after its subscriber, so that there can
-not be two of one subscriber, nor anything that says there is one when there
-is none. Its id begins with the name that it was made under.
-
-When the subscriber is changed, the object's name changes. The old object is
-first marked with the name of the new one, then the new one is made, then the
-old one is deleted. Whoever finds a marked one looks for the new one: if that
-is there, the marked one is void, also when a crash left it behind.
+The subscription is the authority. A holder only keeps others from giving its
+subscriber a second one, and is void unless the subscription that it names is
+there and is of that subscriber. So it is written first, and removed last: a
+crash in between leaves a void one, and never two subscriptions of one
+subscriber, nor anything that says there is one when there is none.
 """
 
+import bisect
+from collections.abc import Callable
 from collections.abc import Iterator
 import dataclasses
+import itertools
 import math
-import re
 from typing import Any
-import uuid
+from typing import NamedTuple
 
 from oslo_log import log as logging
 from zaqar import storage
@@ -45,12 +47,24 @@ from marconi_swift.store import objects
 
 LOG = logging.getLogger(__name__)
 
-_ID = re.compile(r'([0-9a-f]{32})-[0-9a-f]{8}', re.ASCII)
+#: Bytes of subscriptions' bodies that a process remembers.
+_BODIES = 16 * 2 ** 20
 
-#: Bodies of subscriptions, and listings, that a process remembers.
-_BODIES, _LISTINGS = 10000, 100
+#: Bytes that a body takes beyond its own.
+_OVERHEAD = 500
 
-_Rows = tuple[records.SubscriptionRow, ...]
+#: Listings of a queue's subscriptions that a process remembers.
+_LISTINGS = 100
+
+
+class _Row(NamedTuple):
+    """What a listing says of a subscription."""
+
+    id: str
+    content_type: str
+    #: Tells whether the body changed.
+    etag: str
+    expires: float
 
 
 class SubscriptionController(storage.Subscription):
@@ -61,11 +75,11 @@ class SubscriptionController(storage.Subscription):
         self._store: objects.ObjectStore = driver.account.store
         self._settings = driver.account.settings
         self._elections = driver.account.elections
-        # By container, name and ETag, under which they never change.
-        self._bodies = cache.Cache[tuple[str, str, str], bytes](
-            math.inf, _BODIES)
-        # For the pages that follow the first: see list.
-        self._listings = cache.Cache[str, _Rows](
+        # The ETag and body, by container and id.
+        self._bodies = cache.Cache[tuple[str, str], tuple[str, bytes]](
+            math.inf, _BODIES, lambda kept: len(kept[1]) + _OVERHEAD)
+        # By container, for the pages that follow the first: see list.
+        self._listings = cache.Cache[str, tuple[_Row, ...]](
             self._settings.cache_time, _LISTINGS)
 
     def list(
@@ -75,25 +89,32 @@ class SubscriptionController(storage.Subscription):
     ) -> Iterator[Any]:
         """Return an iterator over a page, and then over its marker.
 
-        In an order of their own, which does not change. As fresh as Swift's
-        listing; one listing serves the first page and those that are asked
-        for within ``cache_time``, and of the subscriptions only those that
-        this process has not read yet are read. The marker is None if no
-        subscription is left.
+        In the order in which they were made. As fresh as Swift's listing;
+        one listing serves the first page and those that are asked for within
+        ``cache_time``, and of the subscriptions only those that this process
+        has not read yet are read. The marker is None if no subscription is
+        left.
         """
         container = self._container(project, queue)
-        if marker is None:
-            self._listings.forget(container)
+        if marker:
+            rows = self._listings.get(
+                container, lambda: self._rows(container))
+            start = bisect.bisect_right(
+                rows, str(marker), key=lambda row: row.id)
+        else:
+            rows = self._listings.renew(
+                container, lambda: self._rows(container))
+            start = 0
         at = records.now()
-        left = [row for row in self._listings.get(
-                    container, lambda: self._rows(container))
-                if row.name > (marker or '') and row.expires > at]
-        page = left[:limit]
-        found = self._store.each(lambda row: self._body(container, row), page)
+        page = [*itertools.islice(
+            (row for row in itertools.islice(rows, start, None)
+             if row.expires > at), limit)]
+        found = self._store.each(
+            lambda row: self._listed(container, row), page)
         return iter((
             iter([subscription.shown(queue, at) for subscription in found
                   if subscription and not subscription.expired(at)]),
-            page[-1].name if page else None))
+            page[-1].id if page else None))
 
     def get(
         self, queue: str, subscription_id: str, project: str | None = None,
@@ -103,8 +124,8 @@ class SubscriptionController(storage.Subscription):
         :raises zaqar.storage.errors.SubscriptionDoesNotExist: there is none
             in this queue.
         """
-        _, subscription = self._find(queue, subscription_id, project)
-        return subscription.shown(queue, records.now())
+        found = self._find(queue, subscription_id, project)
+        return found.shown(queue, records.now())
 
     def create(
         self, queue: str, subscriber: str, ttl: int, options: Any,
@@ -115,12 +136,11 @@ class SubscriptionController(storage.Subscription):
         Of creators at the same moment exactly one is given an id. The queue
         need not exist.
         """
-        name = names.subscription(subscriber)
         made = records.Subscription(
-            id=f'{name}-{uuid.uuid4().hex[:8]}', subscriber=subscriber,
-            ttl=ttl, expires=records.now() + ttl, options=options)
-        created = self._create(self._container(project, queue), name, made)
-        return made.id if created else None
+            id=names.new_message_id(), subscriber=subscriber, ttl=ttl,
+            expires=records.now() + ttl, options=options)
+        stored = self._store_first(self._container(project, queue), made)
+        return made.id if stored else None
 
     def update(
         self, queue: str, subscription_id: str, project: str | None = None,
@@ -128,7 +148,9 @@ class SubscriptionController(storage.Subscription):
     ) -> None:
         """Change the subscriber, the ttl, which begins anew, or the options.
 
-        Everything else that is given is ignored. The last writer wins.
+        Everything else that is given is ignored. The last writer wins: a
+        subscription that is deleted at the very moment when its subscriber
+        or its options are changed can be there again.
 
         :raises AssertionError: none of the three is given.
         :raises zaqar.storage.errors.SubscriptionDoesNotExist: there is none
@@ -144,14 +166,24 @@ class SubscriptionController(storage.Subscription):
                 'Neither subscriber nor ttl nor options are given for '
                 f'subscription {subscription_id}.')
         container = self._container(project, queue)
-        name, old = self._find(queue, subscription_id, project)
+        old = self._find(queue, subscription_id, project)
         if 'ttl' in changes:
             changes['expires'] = records.now() + changes['ttl']
-        new = dataclasses.replace(old, **changes, moves_to='')
-        if new.subscriber == old.subscriber:
-            self._put(self._store, container, name, new)
+        new = dataclasses.replace(old, **changes)
+        if new.subscriber != old.subscriber:
+            if not self._store_first(container, new):
+                raise errors.SubscriptionAlreadyExists()
+            self._vacate(container, old)
+            return
+        if new.expires != old.expires:
+            # First, so that it lasts as long as the subscription.
+            self._store.annotate(
+                container, names.subscriber(new.subscriber),
+                content_type=new.holder_type(), delete_at=new.delete_at)
+        if new.options != old.options:
+            self._put(self._store, container, new)
         else:
-            self._move(container, name, old, new)
+            self._annotate(container, new)
 
     def exists(
         self, queue: str, subscription_id: str, project: str | None = None,
@@ -168,11 +200,12 @@ class SubscriptionController(storage.Subscription):
         """Remove a subscription, if it is there and of this queue."""
         container = self._container(project, queue)
         try:
-            name, _ = self._find(queue, subscription_id, project)
+            found = self._find(queue, subscription_id, project)
         except errors.SubscriptionDoesNotExist:
             return
-        self._store.delete(container, name)
+        self._store.delete(container, names.subscription(found.id))
         self._listings.forget(container)
+        self._vacate(container, found)
 
     def get_with_subscriber(
         self, queue: str, subscriber: str, project: str | None = None,
@@ -181,8 +214,7 @@ class SubscriptionController(storage.Subscription):
 
         :raises zaqar.storage.errors.SubscriptionDoesNotExist: it has none.
         """
-        found = self._current(self._container(project, queue),
-                              names.subscription(subscriber))
+        found = self._of(self._container(project, queue), subscriber)
         if found is None:
             raise errors.SubscriptionDoesNotExist(subscriber)
         return found.shown(queue, records.now())
@@ -198,10 +230,10 @@ class SubscriptionController(storage.Subscription):
         :raises zaqar.storage.errors.SubscriptionDoesNotExist: there is none
             in this queue.
         """
-        name, subscription = self._find(queue, subscription_id, project)
-        self._put(self._store, self._container(project, queue), name,
-                  dataclasses.replace(
-                      subscription, confirmed=bool(confirmed), moves_to=''))
+        found = self._find(queue, subscription_id, project)
+        self._annotate(
+            self._container(project, queue),
+            dataclasses.replace(found, confirmed=bool(confirmed)))
 
     # Inside
 
@@ -211,108 +243,124 @@ class SubscriptionController(storage.Subscription):
 
     def _find(
         self, queue: str, subscription_id: Any, project: str | None,
-    ) -> tuple[str, records.Subscription]:
-        """Return a subscription and the name of its object."""
-        container = self._container(project, queue)
-        known = (_ID.fullmatch(subscription_id)
-                 if isinstance(subscription_id, str) else None)
-        if known is None:
+    ) -> records.Subscription:
+        found = None
+        if names.is_message_id(subscription_id):
+            found = self._read(
+                self._container(project, queue), subscription_id)
+        if found is None:
             raise errors.SubscriptionDoesNotExist(subscription_id)
-        found = self._current(container, known[1])
-        if found is not None and found.id == subscription_id:
-            return known[1], found
-        # Its subscriber may have been changed, and with it its name.
-        for row in self._rows(container):
-            if row.id == subscription_id:
-                found = self._current(container, row.name)
-                if found is not None and found.id == subscription_id:
-                    return row.name, found
-        raise errors.SubscriptionDoesNotExist(subscription_id)
-
-    def _current(
-        self, container: str, name: str,
-    ) -> records.Subscription | None:
-        """Read a subscription, unless it has expired or is void."""
-        found = self._read(container, name)
-        if found is not None and found.moves_to:
-            moved = self._read(container, found.moves_to)
-            if moved is not None and moved.id == found.id:
-                return None
         return found
 
     def _read(
-        self, container: str, name: str,
+        self, container: str, subscription_id: str,
     ) -> records.Subscription | None:
-        stored = self._store.read(container, name, newest=True)
+        stored = self._store.read(
+            container, names.subscription(subscription_id), newest=True)
         if stored is None:
             return None
-        found = records.Subscription.parse(stored.content_type, stored.body)
+        found = records.Subscription.parse(
+            subscription_id, stored.content_type, stored.body)
         if found is None:
-            _report_foreign(container, name)
+            _report_foreign(container, stored.name)
         return None if found is None or found.expired(records.now()) else found
 
-    def _create(
-        self, container: str, name: str, made: records.Subscription,
-    ) -> bool:
-        created: bool = self._elections.once(
-            f'{container}/{name}',
-            lambda: self._current(container, name) is not None,
-            lambda store: self._put(store, container, name, made))
-        return created
+    def _of(
+        self, container: str, subscriber: str,
+    ) -> records.Subscription | None:
+        """The subscription that a subscriber has, if any."""
+        holder = self._store.read(
+            container, names.subscriber(subscriber), newest=True)
+        held = holder.body.decode(errors='replace') if holder else None
+        if not names.is_message_id(held):
+            return None
+        found = self._read(container, str(held))
+        return found if found and found.subscriber == subscriber else None
 
-    def _move(
-        self, container: str, name: str, old: records.Subscription,
-        new: records.Subscription,
+    def _store_first(
+        self, container: str, subscription: records.Subscription,
+    ) -> bool:
+        """Store a subscription whose subscriber has none, or return False."""
+        subscriber = subscription.subscriber
+
+        def write(store: objects.ObjectStore) -> None:
+            holder = names.subscriber(subscriber)
+            self._insist(store, container, lambda: store.replace(
+                container, holder, content_type=subscription.holder_type(),
+                body=subscription.id.encode(),
+                delete_at=subscription.delete_at))
+            self._put(store, container, subscription)
+
+        stored: bool = self._elections.once(
+            f'{container}/{names.subscriber(subscriber)}',
+            lambda: self._of(container, subscriber) is not None, write)
+        return stored
+
+    def _vacate(
+        self, container: str, subscription: records.Subscription,
     ) -> None:
-        """Store a subscription under the name of its new subscriber."""
-        new_name = names.subscription(new.subscriber)
-        marked = dataclasses.replace(old, moves_to=new_name)
-        self._put(self._store, container, name, marked)
-        if not self._create(container, new_name, new):
-            self._put(self._store, container, name,
-                      dataclasses.replace(old, moves_to=''))
-            raise errors.SubscriptionAlreadyExists()
-        self._store.delete(container, name)
+        """Remove a holder that is void, unless it has changed since."""
+        self._store.delete(
+            container, names.subscriber(subscription.subscriber),
+            only_if_delete_at=math.ceil(subscription.delete_at))
+
+    def _annotate(
+        self, container: str, subscription: records.Subscription,
+    ) -> None:
+        """Store what a POST can change."""
+        outcome = self._store.annotate(
+            container, names.subscription(subscription.id),
+            content_type=subscription.content_type(),
+            delete_at=subscription.delete_at)
         self._listings.forget(container)
+        if outcome is objects.Outcome.MISSING:
+            raise errors.SubscriptionDoesNotExist(subscription.id)
 
     def _put(
-        self, store: objects.ObjectStore, container: str, name: str,
+        self, store: objects.ObjectStore, container: str,
         subscription: records.Subscription,
     ) -> None:
-        def put() -> objects.Outcome:
-            return store.replace(
-                container, name, content_type=subscription.content_type(),
-                body=subscription.body(), delete_at=subscription.delete_at)
-
-        if put() is objects.Outcome.MISSING:
-            store.insist(container, self._settings.storage_policy, put)
+        name = names.subscription(subscription.id)
+        self._insist(store, container, lambda: store.replace(
+            container, name, content_type=subscription.content_type(),
+            body=subscription.body(), delete_at=subscription.delete_at))
         self._listings.forget(container)
 
-    def _rows(self, container: str) -> _Rows:
-        """List what is there, but not what is known to be void."""
-        rows = {}
-        for row in self._store.rows(container):
-            parsed = records.SubscriptionRow.parse(*row)
-            if parsed is None:
+    def _insist(
+        self, store: objects.ObjectStore, container: str,
+        write: Callable[[], objects.Outcome],
+    ) -> None:
+        """Write into a container, making it if it is not there."""
+        if write() is objects.Outcome.MISSING:
+            store.insist(container, self._settings.storage_policy, write)
+
+    def _rows(self, container: str) -> tuple[_Row, ...]:
+        rows = []
+        for row in self._store.rows(
+                container, prefix=names.subscription('')):
+            expires = records.expires(row.content_type)
+            if expires is None:
                 _report_foreign(container, row.name)
             else:
-                rows[row.name] = parsed
-        return tuple(
-            row for row in rows.values()
-            if row.moves_to not in rows or rows[row.moves_to].id != row.id)
+                rows.append(_Row(names.subscription_id(row.name),
+                                 row.content_type, row.etag, expires))
+        return tuple(rows)
 
-    def _body(
-        self, container: str, row: records.SubscriptionRow,
+    def _listed(
+        self, container: str, row: _Row,
     ) -> records.Subscription | None:
         """Read a subscription that is listed, unless that was done before."""
-        body = self._bodies.find((container, row.name, row.etag))
-        if body is not None:
-            return records.Subscription.parse(row.content_type, body)
-        stored = self._store.read(container, row.name, newest=True)
+        key = (container, row.id)
+        etag, body = self._bodies.find(key) or ('', b'')
+        if etag == row.etag:
+            return records.Subscription.parse(row.id, row.content_type, body)
+        stored = self._store.read(
+            container, names.subscription(row.id), newest=True)
         if stored is None:
             return None
-        self._bodies.keep((container, row.name, stored.etag), stored.body)
-        return records.Subscription.parse(stored.content_type, stored.body)
+        self._bodies.keep(key, (stored.etag, stored.body))
+        return records.Subscription.parse(
+            row.id, stored.content_type, stored.body)
 
 
 def _report_foreign(container: str, name: str) -> None:

@@ -21,6 +21,10 @@ its row in the listing says. Of a queue that is no more, what was listed
 before the queue was looked for is deleted; a message that is posted to a new
 queue of that name comes later. A container that is made for a queue right
 now is made again if it is missing.
+
+Which queues there are is the management store's word. If that knows none of
+those in the message store, it may well be another deployment's, so what it
+calls no more is left alone unless somebody vouches for it.
 """
 
 from collections.abc import Callable
@@ -35,14 +39,14 @@ from marconi_swift.store import objects
 
 
 class Swept(NamedTuple):
-    """What was found in a container, and removed unless it was a rehearsal."""
+    """What was removed from a container, or was found by a rehearsal."""
 
     container: str
     #: Objects whose time was over.
     expired: int
     #: Other objects of a queue or topic that is no more.
     orphaned: int
-    #: Whether the container itself goes, too.
+    #: Whether the container itself went, too.
     dropped: bool
 
     def __bool__(self) -> bool:
@@ -51,6 +55,7 @@ class Swept(NamedTuple):
 
 def sweep(
     driver: Any, *, after: str = '', rehearse: bool = False,
+    orphans: bool = True,
 ) -> Iterator[Swept]:
     """Sweep the containers of a message store, one after the other.
 
@@ -59,43 +64,69 @@ def sweep(
     :param driver: a :class:`marconi_swift.driver.DataDriver`.
     :param after: name of the container after which to begin.
     :param rehearse: only count; nothing is removed.
+    :param orphans: also what belongs to queues and topics that are no more.
     :returns: what was found in each container, by their names.
     """
-    store: objects.ObjectStore = driver.account.store
+    for container, place in _places(driver, after):
+        yield _sweep(driver, container, place, rehearse, orphans)
+
+
+def knows_its_queues(driver: Any) -> bool:
+    """Whether the management store knows any queue in this message store.
+
+    Also True if the message store is empty. Asks for each queue in it until
+    one is known.
+    """
+    found = False
+    for _, place in _places(driver):
+        if place.kind in (names.MESSAGES, names.TOPIC):
+            found = True
+            if place.name is not None and not _gone(driver, place):
+                return True
+    return not found
+
+
+def _places(
+    driver: Any, after: str = '',
+) -> Iterator[tuple[str, names.Place]]:
     prefix = driver.account.settings.container_prefix
-    for listed in store.containers(f'{prefix}:', after):
+    for listed in driver.account.store.containers(f'{prefix}:', after):
         place = names.parse_container(prefix, listed.name)
         if place is not None:
-            yield _sweep(driver, listed.name, place, rehearse)
+            yield listed.name, place
 
 
 def _sweep(
     driver: Any, container: str, place: names.Place, rehearse: bool,
+    orphans: bool,
 ) -> Swept:
     store: objects.ObjectStore = driver.account.store
     expired = orphaned = 0
     emptied, marker = True, ''
     while True:
         page = store.page(container, marker=marker)
-        gone = _gone(driver, place)
+        # Those who subscribe to a queue may do so before there is one.
+        gone = (orphans and place.kind != names.SUBSCRIPTIONS
+                and _gone(driver, place))
         at = records.now()
         overdue = {
             row.name: due for row in page
             if (due := records.delete_at(row.name, row.content_type))
             is not None and due <= at}
-        # Those who subscribe to a queue may do so before there is one.
-        orphans = [row.name for row in page if row.name not in overdue] if (
-            gone and place.kind != names.SUBSCRIPTIONS) else []
-        expired += len(overdue)
-        orphaned += len(orphans)
-        emptied = emptied and len(page) == len(overdue) + len(orphans)
-        if not rehearse:
-            store.each(_deletion(store, container), overdue.items())
-            store.delete_many(container, orphans)
+        left = [row.name for row in page if row.name not in overdue]
+        emptied = emptied and (gone or not left)
+        orphaned += len(left) if gone else 0
+        if rehearse:
+            expired += len(overdue)
+        else:
+            expired += sum(
+                outcome is not objects.Outcome.STALE for outcome in
+                store.each(_deletion(store, container), overdue.items()))
+            store.delete_many(container, left if gone else [])
         if len(page) < objects.PAGE:
             break
         marker = page[-1].name
-    dropped = gone and emptied
+    dropped = emptied and orphans and _unused(driver, place)
     if dropped and not rehearse:
         dropped = store.drop_container(container) is objects.Outcome.DONE
     return Swept(container, expired, orphaned, dropped)
@@ -124,3 +155,10 @@ def _gone(driver: Any, place: names.Place) -> bool:
                   else control.queue_controller)
     return controller is not None and not controller.exists(
         place.name, place.project)
+
+
+def _unused(driver: Any, place: names.Place) -> bool:
+    """Whether a container would not be missed if it were empty."""
+    return _gone(driver, place) or (
+        place.name is not None
+        and driver.has_lost(place.name, place.project))

@@ -16,7 +16,6 @@ from typing import Any
 
 from marconi_swift import names
 from marconi_swift import records
-from marconi_swift.data import listing
 from marconi_swift.store import objects
 
 #: Queues whose messages are counted one by one.
@@ -26,10 +25,10 @@ _COUNTED = 100
 def message_volume(account: Any) -> dict[str, int]:
     """Count the messages of all queues, in the form of Zaqar's health.
 
-    The first hundred queues by name, as their containers are called, are
-    listed. Of the others, the account's listing says how many messages they
-    had some minutes ago, which count as free: 100 requests and one for each
-    10,000 queues, and for each 10,000 messages of the first hundred.
+    Of the first hundred queues by name, as their containers are called, the
+    oldest 10,000 messages are listed. Of all others, the account's listing
+    says how many there were some minutes ago, which count as free: 100
+    requests, and one for each 10,000 queues.
 
     :param account: a :class:`marconi_swift.driver.Account`.
     """
@@ -39,9 +38,15 @@ def message_volume(account: Any) -> dict[str, int]:
     at = records.now()
 
     def count(container: objects.Container) -> tuple[int, int]:
-        held = [message.held(at) is not None
-                for message in listing.hints(store, container.name)]
-        return len(held), sum(held)
+        page = store.page(container.name)
+        messages = [
+            message for row in page
+            if (message := records.Message.parse(row.name, row.content_type))
+            and not message.expired(at)]
+        beyond = max(0, container.objects - len(page)) if (
+            len(page) == objects.PAGE) else 0
+        return (len(messages) + beyond,
+                sum(message.held(at) is not None for message in messages))
 
     counted = store.each(count, itertools.islice(containers, _COUNTED))
     claimed = sum(held for _, held in counted)

@@ -12,14 +12,16 @@
 """The command ``marconi-swift-manage gc``."""
 
 import argparse
-from collections.abc import Iterator
+import contextlib
 import time
 from typing import Any
 
 from cliff import lister
+from zaqar.common import errors as zaqar_errors
 
 from marconi_swift.data import sweeping
 from marconi_swift.manage import stores
+from marconi_swift.store import errors
 
 #: Seconds between two lines that say how far it is.
 _REPORT_EVERY = 10.0
@@ -35,6 +37,8 @@ class Gc(lister.Lister):
     container was removed, too. Safe while the queues are in use, and may be
     stopped and begun again at any time. With several Zaqars on one Swift
     account, each must have a container_prefix of its own.
+
+    Ends with status 1 if a store could not be swept to its end.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -49,31 +53,72 @@ class Gc(lister.Lister):
                  'of the configuration')
         parser.add_argument(
             '--after', metavar='CONTAINER', default='',
-            help='begin after this container, as a run that was stopped '
-                 'told')
+            help='with --store, begin after this container, as a run that '
+                 'was stopped told')
+        parser.add_argument(
+            '--force', action='store_true',
+            help='remove the queues that the management store does not know '
+                 'even if it knows none at all')
         return parser
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        self.failed = False
+        super().run(parsed_args)
+        return int(self.failed)
 
     def take_action(
         self, parsed_args: argparse.Namespace,
-    ) -> tuple[tuple[str, ...], Iterator[tuple[Any, ...]]]:
-        return _COLUMNS, self._sweep(parsed_args)
+    ) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+        if parsed_args.after and not parsed_args.store:
+            raise ValueError('--after needs --store: it names a container '
+                             'of one store.')
+        known = stores.message_stores(parsed_args.config_files)
+        wanted = [store for store in known
+                  if parsed_args.store in (None, store.name)]
+        if not wanted:
+            raise ValueError(
+                f'There is no store {parsed_args.store}, but '
+                f'{", ".join(store.name for store in known)}.')
+        rows: list[tuple[Any, ...]] = []
+        for store in wanted:
+            self._sweep(store, parsed_args, rows)
+        return _COLUMNS, rows
 
     def _sweep(
-        self, parsed_args: argparse.Namespace,
-    ) -> Iterator[tuple[Any, ...]]:
-        conf = stores.read(parsed_args.config_files)
+        self, store: stores.Store, parsed_args: argparse.Namespace,
+        rows: list[tuple[Any, ...]],
+    ) -> None:
+        """Add what is found to the rows; an error ends this store's."""
+        swept = None
         said = time.monotonic()
-        for name, driver in stores.message_stores(conf):
-            if parsed_args.store not in (None, name):
-                continue
-            for swept in sweeping.sweep(
-                    driver, after=parsed_args.after,
-                    rehearse=parsed_args.dry_run):
-                if swept:
-                    yield (name, *swept)
-                if time.monotonic() - said > _REPORT_EVERY:
-                    said = time.monotonic()
-                    self.app.LOG.info(
-                        'Store %s is swept up to here; to go on from here: '
-                        '--store %s --after %s', name, name, swept.container)
-            driver.close()
+        try:
+            with contextlib.closing(store.open()) as driver:
+                orphans = self._may_remove_orphans(store, driver, parsed_args)
+                for swept in sweeping.sweep(
+                        driver, after=parsed_args.after,
+                        rehearse=parsed_args.dry_run, orphans=orphans):
+                    if swept:
+                        rows.append((store.name, *swept))
+                    if time.monotonic() - said > _REPORT_EVERY:
+                        said = time.monotonic()
+                        self.app.LOG.info(
+                            'Store %s is swept up to container %s.',
+                            store.name, swept.container)
+        except (errors.SwiftError, zaqar_errors.InvalidDriver) as error:
+            self.failed = True
+            self.app.LOG.error(
+                'Store %s could not be swept to its end: %s To go on: '
+                '--store %s%s', store.name, error, store.name,
+                f' --after {swept.container}' if swept else '')
+
+    def _may_remove_orphans(
+        self, store: stores.Store, driver: Any,
+        parsed_args: argparse.Namespace,
+    ) -> bool:
+        if parsed_args.force or sweeping.knows_its_queues(driver):
+            return True
+        self.app.LOG.warning(
+            'The management store knows none of the queues in store %s. Is '
+            'it the right one? Only what has expired is removed; --force '
+            'removes the rest, too.', store.name)
+        return False

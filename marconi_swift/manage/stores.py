@@ -12,11 +12,15 @@
 """The message stores of a deployment, as its zaqar.conf describes them."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable
 from collections.abc import Sequence
+import functools
+from typing import Any
+from typing import NamedTuple
 
 from oslo_config import cfg
 from osprofiler import opts as profiler_options
+from zaqar.common import errors
 from zaqar.conf import default
 from zaqar.conf import drivers
 from zaqar.conf import pooling_catalog
@@ -55,36 +59,65 @@ def read(config_files: Sequence[str] | None) -> cfg.ConfigOpts:
     return conf
 
 
-def message_stores(
-    conf: cfg.ConfigOpts,
-) -> Iterator[tuple[str, driver.DataDriver]]:
-    """Iterate over this driver's message stores: a name, and the driver.
+class Store(NamedTuple):
+    """A message store, and how to make a driver for it."""
+
+    name: str
+    open: Callable[[], driver.DataDriver]
+
+
+def message_stores(config_files: Sequence[str] | None) -> list[Store]:
+    """Return this driver's message stores.
 
     With pooling they are the pools that are registered, and the one of the
     configuration if there is a virtual pool.
 
     :raises NothingOfOurs: there is none.
     """
-    control = utils.load_storage_driver(conf, None, control_mode=True)
+    conf = read(config_files)
+    control = _load(conf, control_mode=True)
     ours = options.SCHEME
-    found = False
+    stores = []
     configured = (
         not conf.pooling
         or conf[pooling_catalog.GROUP_NAME].enable_virtual_pool)
-    # Before any pool's settings get into the configuration, for good.
     if configured and conf.drivers.message_store == ours:
-        found = True
-        yield ours, utils.load_storage_driver(
-            conf, None, control_driver=control)
+        stores.append(Store(
+            ours, lambda: _load(conf, control_driver=control)))
     if conf.pooling:
-        for pool in next(control.pools_controller.list(
-                limit=0, detailed=True)):
-            if pool['uri'].startswith(f'{ours}:'):
-                found = True
-                yield pool['name'], utils.load_storage_driver(
-                    utils.dynamic_conf(
-                        pool['uri'], pool['options'], conf=conf),
-                    None, control_driver=control)
-    if not found:
+        stores += [
+            Store(pool['name'], functools.partial(
+                _open_pool, config_files, control, pool))
+            for pool in next(control.pools_controller.list(
+                limit=0, detailed=True))
+            if pool['uri'].startswith(f'{ours}:')]
+    if not stores:
         raise NothingOfOurs(
-            f'Neither message_store in [drivers] nor a pool is {ours}.')
+            f'Neither message_store in [drivers] nor a pool is {ours} in '
+            f'{", ".join(conf.config_file or ()) or "no configuration file"}.')
+    return stores
+
+
+def _open_pool(
+    config_files: Sequence[str] | None, control: Any, pool: dict[str, Any],
+) -> driver.DataDriver:
+    # With a configuration of its own: one pool's settings would stay in it,
+    # and become those of the next.
+    conf = utils.dynamic_conf(
+        pool['uri'], pool['options'], conf=read(config_files))
+    opened: driver.DataDriver = _load(conf, control_driver=control)
+    return opened
+
+
+def _load(conf: Any, **kwargs: Any) -> Any:
+    """Load a driver as Zaqar does.
+
+    :raises zaqar.common.errors.InvalidDriver: its settings are wrong.
+    """
+    loaded = utils.load_storage_driver(conf, None, **kwargs)
+    if loaded is None:
+        # zaqar.storage.utils.load_storage_driver
+        raise errors.InvalidDriver(
+            'With enabled = True in [profiler], Zaqar also needs '
+            'trace_message_store and trace_management_store = True there.')
+    return loaded

@@ -24,15 +24,18 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import copy
 import dataclasses
+from email import utils as email_utils
 import enum
 import json
 import math
+import time
 from typing import Any
 from typing import NamedTuple
 from typing import Self
 from typing import TypeVar
 from urllib import parse
 
+from oslo_utils import timeutils
 import tenacity
 
 from marconi_swift.store import errors
@@ -126,6 +129,8 @@ class ObjectStore:
         self._policy = policy
         self._fan = fan
         self._bulk_limit = per_process.PerProcess[list[int]](list)
+        #: What Swift's clock told with the last answer, and ours then.
+        self._heard = [('', 0.0)]
 
     def until(self, deadline: float) -> Self:
         """The same account, asking nothing again after a moment.
@@ -285,12 +290,19 @@ class ObjectStore:
             self.make_container(container, policy)
             return write()
 
+        patience = min(_CONTAINER_UNSEEN,
+                       self._policy.deadline - time.monotonic())
         try:
-            return _until_container_is_seen(attempt)
+            return tenacity.Retrying(
+                retry=tenacity.retry_if_result(
+                    lambda outcome: outcome is Outcome.MISSING),
+                stop=tenacity.stop_after_delay(patience),
+                wait=tenacity.wait_random_exponential(
+                    multiplier=0.1, max=1))(attempt)
         except tenacity.RetryError:
             raise errors.SwiftError(
-                f'Swift still has no container {container} '
-                f'{_CONTAINER_UNSEEN} seconds after it was made.') from None
+                f'Swift still has no container {container} {patience:.0f} '
+                'seconds after it was made.') from None
 
     def drop_container(self, container: str) -> Outcome:
         """DELETE a container: DONE, MISSING, or EXISTS if it is not empty."""
@@ -383,14 +395,29 @@ class ObjectStore:
         _outcome(self._ask('HEAD').response, 'HEAD', 'the account',
                  {200: Outcome.DONE, 204: Outcome.DONE})
 
+    def now(self) -> float:
+        """Seconds since the epoch by Swift's clock, up to a second less.
+
+        By this machine's, before Swift has answered anything.
+        """
+        told, at = self._heard[0]
+        ours: float = timeutils.utcnow_ts(True)
+        if not told:
+            return ours
+        return email_utils.parsedate_to_datetime(told).timestamp() + ours - at
+
     # Inside
 
     def _ask(
         self, method: str, container: str | None = None,
         name: str | None = None, **kwargs: Any,
     ) -> retry.Answer:
-        return self._policy.ask(
+        answer = self._policy.ask(
             lambda: self._sender.request(method, container, name, **kwargs))
+        self._heard[0] = (
+            answer.response.headers.get('date', ''),
+            timeutils.utcnow_ts(True))
+        return answer
 
     def _listing(
         self, container: str | None, query: Mapping[str, str],
@@ -449,13 +476,6 @@ class ObjectStore:
             return
         # What it failed at is told apart from the rest by trying again.
         self.each(lambda name: self.delete(container, name), names)
-
-
-_until_container_is_seen = tenacity.Retrying(
-    retry=tenacity.retry_if_result(
-        lambda outcome: outcome is Outcome.MISSING),
-    stop=tenacity.stop_after_delay(_CONTAINER_UNSEEN),
-    wait=tenacity.wait_random_exponential(multiplier=0.1, max=1))
 
 
 def _expiry(delete_at: float | None) -> dict[str, str]:

@@ -21,6 +21,7 @@ import math
 from typing import Any
 import uuid
 
+import fixtures
 import testtools
 from testtools import matchers
 
@@ -34,12 +35,28 @@ QUEUE = 'queue'
 CLIENT = uuid.uuid4()
 
 COSTS = {
-    'create the first queue of an account': (2, 1, 1, 1, 1),
-    'create a queue': (2, 1, 1),
+    'create the first queue of an account': (
+        2, 1, 1, 1, 1, 1, 1, 2, 1, 1, 1, 2),
+    'create a queue': (2, 1, 1, 1, 1, 2, 1, 2),
     'create a queue that exists': (2, 1),
+    'create a topic': (1, 1, 1, 1, 1, 2, 1, 2),
     'get a queue': (1,),
-    'delete an empty queue': (1, 1, 1),
-    'delete a queue of 20': (1, 1, 20, 1, 1, 1),
+    'get a queue again': (),
+    'list 10 queues': (1,),
+    'list 10 queues in detail': (1, 10),
+    'change the metadata of a queue': (1, 1),
+    'delete an empty queue': (2, 1, 2, 1),
+    'delete a queue of 20': (2, 1, 20, 1, 1, 2, 1),
+    'register a second pool': (1, 1, 1, 1, 1),
+    'look up the pool of a queue': (1,),
+    'look up the pool of a queue again': (),
+    'subscribe': (1, 1, 1, 1, 2, 1, 1, 2),
+    'subscribe again': (1, 1),
+    'confirm a subscription': (1, 1),
+    'list 10 subscriptions': (1, 10),
+    'list 10 subscriptions again': (1,),
+    'delete a subscription': (1, 1, 1),
+    'post 1 message to 30 subscribers': (1, 1, 1),
     'count 520 messages': (1,),
     'post 20 messages': (20,),
     'list 20 messages': (1, 20),
@@ -70,7 +87,7 @@ class CostsTest(testtools.TestCase):
         configured = self.useFixture(conf.ZaqarConf(
             claim_attempt_limit=120, post_time_limit=120))
         self.tally = configured.swift.tally
-        site = workers.Site(configured.path)
+        self.site = site = workers.Site(configured.path)
         self.account = site.data.account
         self.queues = site.queues
         self.messages = site.data.message_controller
@@ -144,6 +161,24 @@ class CostsTest(testtools.TestCase):
         self.assert_costs(
             'get a queue',
             lambda: self.queues.get_metadata(QUEUE, project=PROJECT))
+        self.assert_costs(
+            'get a queue again',
+            lambda: self.queues.get_metadata(QUEUE, project=PROJECT))
+
+    def test_listing_and_changing_queues(self) -> None:
+        for number in range(11):
+            self.create(f'{QUEUE}-{number:02}')
+
+        def page(**query: Any) -> list[dict[str, Any]]:
+            return list(next(self.queues.list(project=PROJECT, **query)))
+
+        self.assert_costs('list 10 queues', page)
+        self.assert_costs('list 10 queues in detail',
+                          lambda: page(detailed=True))
+        self.assert_costs(
+            'change the metadata of a queue',
+            lambda: self.queues.set_metadata(
+                f'{QUEUE}-00', {'a': 1}, project=PROJECT))
 
     def test_deleting_a_queue(self) -> None:
         self.create()
@@ -156,6 +191,72 @@ class CostsTest(testtools.TestCase):
         self.assert_costs(
             'delete a queue of 20',
             lambda: self.queues.delete(QUEUE, project=PROJECT))
+
+    # Topics and pools
+
+    def test_creating_a_topic(self) -> None:
+        topics = self.site.topics
+        self.create()
+        topics.create('first', project=PROJECT)
+
+        self.assert_costs('create a topic', lambda: topics.create(
+            'topic', project=PROJECT))
+
+    def test_looking_up_a_pool(self) -> None:
+        pools = self.site.control.pools_controller
+        catalogue = self.site.control.catalogue_controller
+        pools.create('first', 1, 'marconi-swift://?region_name=first')
+
+        self.assert_costs('register a second pool', lambda: pools.create(
+            'pool', 1, 'marconi-swift://?region_name=pool'))
+        catalogue.insert(PROJECT, QUEUE, 'pool')
+        self.assert_costs('look up the pool of a queue',
+                          lambda: catalogue.get(PROJECT, QUEUE))
+        self.assert_costs('look up the pool of a queue again',
+                          lambda: catalogue.get(PROJECT, QUEUE))
+
+    # Subscriptions
+
+    def subscribe(self, number: int) -> str | None:
+        made: str | None = self.site.data.subscription_controller.create(
+            QUEUE, f'http://127.0.0.1:9/{number}', 3600, {}, project=PROJECT)
+        return made
+
+    def test_subscribing(self) -> None:
+        subscriptions = self.site.data.subscription_controller
+
+        def page() -> list[dict[str, Any]]:
+            return list(next(subscriptions.list(QUEUE, PROJECT)))
+
+        self.subscribe(0)
+        made = self.assert_costs('subscribe', lambda: self.subscribe(1))
+        self.assert_costs('subscribe again', lambda: self.subscribe(1))
+        for number in range(2, 10):
+            self.subscribe(number)
+        self.assert_costs('list 10 subscriptions', page)
+        self.assert_costs('list 10 subscriptions again', page)
+        self.assert_costs(
+            'confirm a subscription',
+            lambda: subscriptions.confirm(QUEUE, made, project=PROJECT))
+        self.assert_costs(
+            'delete a subscription',
+            lambda: subscriptions.delete(QUEUE, made, project=PROJECT))
+
+    def test_notifying(self) -> None:
+        self.create()
+        self.account.store.each(self.subscribe, range(30))
+        told = self.useFixture(fixtures.MockPatch(
+            'zaqar.notification.notifier.NotifierDriver._execute')).mock
+
+        def post() -> None:
+            self.site.notifying_messages.post(
+                QUEUE, messages=[{'ttl': 60, 'body': 1}],
+                client_uuid=CLIENT, project=PROJECT)
+
+        post()
+        self.assert_costs('post 1 message to 30 subscribers', post)
+
+        self.assertEqual(60, told.call_count)
 
     # Messages
 

@@ -34,12 +34,6 @@ class TestCache(testtools.TestCase):
         self.assertEqual({'loads': 1}, self.cache.get('k', self.load))
         self.assertIn('k', self.cache)
 
-    def test_gives_what_may_be_changed(self) -> None:
-        self.cache.get('k', self.load)['loads'] = 9
-        self.cache.get('k', self.load)['loads'] = 9
-
-        self.assertEqual({'loads': 1}, self.cache.get('k', self.load))
-
     def test_forgets(self) -> None:
         for forget in (lambda: self.cache.forget('k'), self.cache.clear):
             self.cache.get('k', self.load)
@@ -69,6 +63,32 @@ class TestCache(testtools.TestCase):
         self.cache.get('k', load)
 
         self.assertNotIn('k', self.cache)
+
+    def test_keeps_what_was_loaded_while_others_were_forgotten(self) -> None:
+        def load() -> dict[str, int]:
+            self.cache.forget('other')
+            return self.load()
+
+        self.cache.get('k', load)
+
+        self.assertIn('k', self.cache)
+
+    def test_renews_what_it_keeps(self) -> None:
+        self.cache.get('k', self.load)
+
+        self.assertEqual({'loads': 2}, self.cache.renew('k', self.load))
+        self.assertEqual({'loads': 2}, self.cache.get('k', self.load))
+
+    def test_weighs_what_it_keeps(self) -> None:
+        cache_ = cache.Cache[str, bytes](60, 10, len)
+
+        for key, value in (('a', b'12345'), ('b', b'12345'), ('c', b'1')):
+            cache_.keep(key, value)
+        cache_.keep('large', b'12345678901')
+
+        self.assertEqual(
+            [None, b'12345', b'1', None],
+            [cache_.find(key) for key in ('a', 'b', 'c', 'large')])
 
     def test_keeps_nothing_when_loading_fails(self) -> None:
         def fail() -> dict[str, int]:

@@ -15,15 +15,18 @@ from concurrent import futures
 import hashlib
 import itertools
 import json
+import time
 from typing import Any
 
 import fixtures
 import testtools
+from testtools import matchers
 from zaqar.storage import errors
 
 from marconi_swift import driver
 from marconi_swift.store import errors as store_errors
 from tests.fixtures import conf
+from tests.fixtures import fake_swift
 
 
 class ControlTest(testtools.TestCase):
@@ -88,18 +91,38 @@ class TestQueues(ControlTest):
 
         self.assertEqual({'a': 2}, self.queues.get('q', 'p'))
 
-    def test_metadata_that_others_changed_are_not_written_over(self) -> None:
+    def test_metadata_that_others_changed_stay_changed(self) -> None:
+        self.queues.set_metadata('q', {'a': 1, 'b': 1, 'c': 1}, 'p')
         metadata = self.queues.get_metadata('q', 'p')
-        self.another().queue_controller.set_metadata('q', {'a': 2}, 'p')
-        metadata['b'] = 1
+        self.another().queue_controller.set_metadata(
+            'q', {'a': 2, 'c': 1, 'e': 2}, 'p')
+        metadata['d'] = 1
+        del metadata['c']
 
-        self.assertRaises(errors.Conflict, self.queues.set_metadata,
-                          'q', metadata, 'p')
-
-        metadata = self.queues.get_metadata('q', 'p')
-        metadata['b'] = 1
         self.queues.set_metadata('q', metadata, 'p')
-        self.assertEqual({'a': 2, 'b': 1}, self.queues.get('q', 'p'))
+
+        self.assertEqual({'a': 2, 'd': 1, 'e': 2}, self.queues.get('q', 'p'))
+
+    def test_metadata_are_replaced_as_a_whole(self) -> None:
+        self.queues.set_metadata('q', {'b': 2}, 'p')
+
+        self.assertEqual({'b': 2}, self.queues.get('q', 'p'))
+
+    def test_metadata_that_are_remembered_are_copies(self) -> None:
+        self.queues.set_metadata('q', {'a': {'deep': 1}}, 'p')
+        self.queues.get_metadata('q', 'p')['a']['deep'] = 2
+
+        self.assertEqual({'a': {'deep': 1}},
+                         self.queues.get_metadata('q', 'p'))
+
+    def test_pages_cost_no_more_than_they_show(self) -> None:
+        for number in range(30):
+            self.queues.create(f'q{number:02}', project='p')
+        self.requests()
+
+        list(next(self.queues.list('p', limit=10, detailed=True)))
+
+        self.assertEqual(['GET'] * 11, self.requests())
 
     def test_cost_as_much_among_many(self) -> None:
         def costs() -> list[list[str]]:
@@ -187,6 +210,13 @@ class TestPools(ControlTest):
         self.assertRaises(errors.PoolCapabilitiesMismatch, self.create,
                           'other', 'swift://other')
 
+    def test_with_an_empty_flavor_have_none(self) -> None:
+        self.create('a', 'marconi-swift://one', '')
+
+        self.assertIsNone(self.pools.get('a')['flavor'])
+        self.pools.delete('a')
+        self.assertFalse(self.pools.exists('a'))
+
     def test_without_flavor_are_a_group(self) -> None:
         self.create('a', 'marconi-swift://one', 'fast')
         self.create('b', 'marconi-swift://two')
@@ -230,6 +260,27 @@ class TestCatalogue(ControlTest):
 
 
 class TestElections(ControlTest):
+
+    def test_go_by_swift_s_clock(self) -> None:
+        self.swift.clock = lambda: time.time() + 1000
+
+        self.assertTrue(self.control.queue_controller.create('q'))
+
+        gates = [request for request in self.swift.requests
+                 if 'if-none-match' in request.headers]
+        self.assertThat(gates[-2:], matchers.AllMatch(
+            matchers.AfterPreprocessing(
+                lambda gate: int(gate.headers['x-delete-at']),
+                matchers.GreaterThan(time.time() + 1000))))
+
+    def test_do_not_depend_on_their_clean_up(self) -> None:
+        self.swift.faults[:] = [
+            fake_swift.Fault(number, 'before', 503,
+                             lambda request: request.method == 'DELETE')
+            for number in range(1, 20)]
+
+        self.assertTrue(self.control.queue_controller.create('q'))
+        self.assertFalse(self.control.queue_controller.create('q'))
 
     def test_that_nobody_wins_are_given_up(self) -> None:
         # Somebody else's name always stands in the gate.

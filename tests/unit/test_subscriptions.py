@@ -21,6 +21,8 @@ import testtools
 from zaqar.storage import errors
 
 from marconi_swift import driver
+from marconi_swift import names
+from marconi_swift import records
 from marconi_swift.store import errors as store_errors
 from tests.fixtures import conf
 from tests.fixtures import fake_swift
@@ -216,6 +218,44 @@ class TestUpdates(SubscriptionTest):
             self.assertIsNotNone(made)
             self.subscriptions.delete('q', made, project='p')
 
+    def test_that_were_cut_short_bring_nothing_back(self) -> None:
+        """What a crash leaves of a changed subscriber stays void."""
+        self.swift.faults[:] = [fake_swift.Fault(
+            1, 'before', KeyboardInterrupt(),  # type: ignore[arg-type]
+            lambda request: (request.method == 'DELETE'
+                             and 'subscriptions' in str(request.container)))]
+        self.assertRaises(KeyboardInterrupt, self.update, self.made,
+                          subscriber='http://new')
+
+        self.update(self.made, subscriber='http://me')
+        self.update(self.made, subscriber='http://third')
+        self.assertEqual('http://third', self.get(self.made)['subscriber'])
+        self.subscriptions.delete('q', self.made, project='p')
+
+        self.assertEqual([[]], self.pages())
+        for subscriber in ('http://me', 'http://new', 'http://third'):
+            self.assertIsNotNone(self.create(subscriber))
+
+    def test_that_confirm_do_not_bring_back_what_was_deleted(self) -> None:
+        self.swift.faults[:] = [fake_swift.Fault(
+            1, 'late', 503, lambda request: request.method == 'POST')]
+        self.subscriptions.confirm('q', self.made, project='p')
+        self.subscriptions.delete('q', self.made, project='p')
+        self.swift.deliver()
+
+        self.assertEqual([[]], self.pages())
+
+    def test_of_the_subscriber_are_known_by_id_before_they_are_listed(
+        self,
+    ) -> None:
+        self.swift.lag = True
+        self.update(self.made, subscriber='http://new')
+
+        self.assertEqual('http://new', self.get(self.made)['subscriber'])
+        self.subscriptions.delete('q', self.made, project='p')
+        self.assertFalse(self.subscriptions.exists(
+            'q', self.made, project='p'))
+
 
 class TestListings(SubscriptionTest):
 
@@ -239,15 +279,50 @@ class TestListings(SubscriptionTest):
         self.assertEqual(35, sum(map(len, self.pages())))
         self.assertEqual(['GET'], self.requests())
 
-        # Only what changed is read again.
+        # What is confirmed is in the listing; what changed is read again.
         found = self.another().get_with_subscriber(
             'q', 'http://7', project='p')
         self.another().confirm('q', found['id'], project='p')
         self.requests()
         confirmed = [each['confirmed'] for each in next(
             self.subscriptions.list('q', 'p', limit=50))]
-        self.assertEqual((1, ['GET', 'GET']),
+        self.assertEqual((1, ['GET']),
                          (confirmed.count(True), self.requests()))
+        self.another().update('q', found['id'], 'p', options={'a': 1})
+        self.requests()
+        options = [each['options'] for each in next(
+            self.subscriptions.list('q', 'p', limit=50))]
+        self.assertEqual((1, ['GET', 'GET']),
+                         (options.count({'a': 1}), self.requests()))
+
+    def test_for_thousands_of_subscribers_stay_quick(self) -> None:
+        container = 'marconi:subscriptions:p:q'
+        self.create()
+        at = self.now
+        for number in range(2000):
+            made = records.Subscription(
+                id=names.new_message_id(), subscriber=f'http://{number}',
+                ttl=600, expires=at + 600, options={})
+            self.swift.request(
+                'PUT', container, names.subscription(made.id),
+                headers={'Content-Type': made.content_type()},
+                body=made.body())
+        self.pages()
+        self.requests()
+
+        self.assertEqual(2001, sum(map(len, self.pages())))
+        self.assertEqual(['GET'], self.requests())
+
+    def test_are_kept_while_others_list(self) -> None:
+        self.create()
+        self.requests()
+
+        interaction = self.subscriptions.list('q', 'p')
+        self.subscriptions.list('other', 'p')
+        marker = list(interaction)[1]
+        self.subscriptions.list('q', 'p', marker=marker)
+
+        self.assertEqual(3, self.requests().count('GET'))
 
     def test_of_a_queue_without_any_cost_one_request(self) -> None:
         self.assertEqual([[]], self.pages())

@@ -79,6 +79,49 @@ class TransportTest(testtools.TestCase):
                 for call in self.connection.request.call_args_list]
 
 
+class TestConnections(testtools.TestCase):
+
+    def setUp(self) -> None:
+        super().setUp()
+        for name in ('REQUESTS_CA_BUNDLE', 'CURL_CA_BUNDLE', 'no_proxy',
+                     'NO_PROXY', 'https_proxy', 'HTTPS_PROXY'):
+            self.useFixture(fixtures.EnvironmentVariable(name, None))
+
+    def settings_of(self, **settings: Any) -> dict[str, Any]:
+        """What swiftclient gives requests with each request."""
+        connection = swift._connect(
+            'https://swift.example.org/v1/AUTH_me', _settings(**settings))
+        self.assertFalse(connection.request_session.trust_env)
+        arguments: dict[str, Any] = connection.requests_args
+        return arguments
+
+    def test_verify_tls_as_told(self) -> None:
+        for verify in (True, False, '/ca'):
+            self.assertEqual(
+                verify, self.settings_of(verify=verify)['verify'])
+
+    def test_show_the_certificate(self) -> None:
+        self.assertEqual(('/cert', '/key'), self.settings_of(
+            certificate=('/cert', '/key'))['cert'])
+
+    def test_go_through_the_proxy_of_the_environment(self) -> None:
+        self.useFixture(fixtures.EnvironmentVariable(
+            'https_proxy', 'http://proxy:8080'))
+        self.assertEqual('http://proxy:8080',
+                         self.settings_of()['proxies']['https'])
+
+        self.useFixture(fixtures.EnvironmentVariable(
+            'no_proxy', 'example.org'))
+        self.assertNotIn('https', self.settings_of()['proxies'])
+
+    def test_trust_whom_the_environment_trusts(self) -> None:
+        self.useFixture(fixtures.EnvironmentVariable(
+            'REQUESTS_CA_BUNDLE', '/theirs'))
+        self.assertEqual('/theirs', self.settings_of()['verify'])
+        self.assertEqual('/ca', self.settings_of(verify='/ca')['verify'])
+        self.assertIs(False, self.settings_of(verify=False)['verify'])
+
+
 class TestRequests(TransportTest):
 
     def test_are_quoted_and_answered_with_small_header_names(self) -> None:
@@ -102,17 +145,6 @@ class TestRequests(TransportTest):
         transport.request('GET')
 
         self.assertEqual(1, self.connect.call_count)
-
-    def test_verify_tls_as_told(self) -> None:
-        for verify, insecure, cacert in (
-                (True, False, None), (False, True, None),
-                ('/ca', False, '/ca')):
-            self.answers(200)
-            swift.SwiftTransport(_settings(verify=verify)).request('GET')
-
-            kwargs = self.connect.call_args.kwargs
-            self.assertEqual((insecure, cacert),
-                             (kwargs['insecure'], kwargs['cacert']))
 
     def test_with_an_expired_token_are_sent_again_once(self) -> None:
         self.answers(401, 200)
