@@ -23,6 +23,7 @@ from typing import NoReturn
 import uuid
 
 from marconi_swift.standalone import errors
+from marconi_swift.standalone import keystone as keystones
 from marconi_swift.standalone import processes
 from marconi_swift.standalone import swift as swifts
 from marconi_swift.standalone import zaqar as zaqars
@@ -32,7 +33,8 @@ PROGRAM = 'marconi-swift-standalone'
 DESCRIPTION = """\
 Runs a messaging service on this machine: Zaqar's API, with everything in a
 real Swift of its own, whose data are in one folder. Needs no root and no
-other service. Serves this machine only, and asks nobody for a password."""
+other service. Serves this machine only, and asks nobody for a password,
+unless --keystone makes it a small cloud."""
 
 EPILOG = """\
 Stops on Ctrl-C or SIGTERM, with status 0. If it can't start, or one of its
@@ -55,6 +57,26 @@ A first session, to paste into another terminal:
   zaqar 'greetings/messages?echo=true'
 
 Ctrl-C stops it.
+"""
+
+CLOUD_GREETING = """\
+Zaqar's API   {zaqar.url}/v2
+WebSocket     {zaqar.websocket_url}
+Keystone      {keystone.url}
+Swift         {swift.url}
+Data          {folder}
+Logs          {folder.log}
+Credentials   {keystone.clouds}
+
+A first session, to paste into another terminal:
+
+  export OS_CLIENT_CONFIG_FILE={keystone.clouds} OS_CLOUD=demo
+  openstack messaging queue create greetings
+  openstack messaging message post --client-id {client} \\
+      greetings '[{{"ttl": 300, "body": "hi"}}]'
+  openstack messaging claim create greetings
+
+The clouds are called admin, demo and alt_demo. Ctrl-C stops it.
 """
 
 STOPPERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -103,6 +125,19 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add('--patience', type=float, default=swifts.PATIENCE, metavar='SECONDS',
         help='time that Swift, and then Zaqar, may take to start '
              '(%(default)s)')
+    add('--keystone', action='store_true',
+        help='also run a Keystone, which Swift and Zaqar then ask who may do '
+             'what, and serve WebSocket; writes clouds.yaml for clients into '
+             'the data folder')
+    add('--keystone-port', type=port, metavar='PORT',
+        help="Keystone's port; else that of the last run, else a free one")
+    add('--pooling', action='store_true',
+        help='let administrators add pools; queues in none are in the '
+             'virtual pool, which is the Swift above')
+    add('--management-store', default=zaqars.DRIVER,
+        choices=(zaqars.DRIVER, zaqars.SQLALCHEMY),
+        help='where queues, pools, flavors and the catalogue are; with '
+             'sqlalchemy in a file of the data folder (%(default)s)')
     add('--tally', action='store_true',
         help="count the requests to Swift, at /__tally__ of Swift's proxy")
     add('--debug', action='store_true',
@@ -110,8 +145,15 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add('--quiet', action='store_true',
         help='print nothing but errors')
     options = parser.parse_args(argv)
-    if options.port and options.port == options.swift_port:
-        parser.error('--port and --swift-port must differ')
+    given = [
+        number
+        for number in (
+            options.port, options.swift_port, options.keystone_port)
+        if number
+    ]
+    if len(set(given)) < len(given):
+        parser.error(
+            '--port, --swift-port and --keystone-port must differ')
     return options
 
 
@@ -138,9 +180,18 @@ def serve(options: argparse.Namespace) -> NoReturn:
     :raises marconi_swift.standalone.errors.StandaloneError: something could
         not be started, or ended by itself.
     """
+    keystone = None
+    if options.keystone:
+        keystone = keystones.KeystoneServer(
+            port=options.keystone_port,
+            debug=options.debug,
+            # Keystone takes several times as long as the others.
+            patience=max(options.patience, keystones.PATIENCE),
+        )
     swift = swifts.SwiftCluster(
         options.data,
         replicas=options.replicas,
+        keystone=keystone,
         port=options.swift_port,
         sweep_interval=options.sweep_interval,
         tally=options.tally,
@@ -152,6 +203,8 @@ def serve(options: argparse.Namespace) -> NoReturn:
         port=options.port,
         workers=options.workers,
         threads=options.threads,
+        stores=zaqars.Stores(management=options.management_store),
+        pooling=options.pooling,
         debug=options.debug,
         patience=options.patience,
     )
@@ -159,13 +212,21 @@ def serve(options: argparse.Namespace) -> NoReturn:
         if not options.quiet:
             sys.stdout.write(greet(swift, zaqar))
             sys.stdout.flush()
-        watch([*swift.processes.values(), *zaqar.processes.values()])
+        running = {**swift.processes, **zaqar.processes}
+        if keystone:
+            running |= keystone.processes
+        watch(running.values())
 
 
 def greet(swift: swifts.SwiftCluster, zaqar: zaqars.ZaqarServer) -> str:
     """Return what there is, and how to try it."""
-    return GREETING.format(
-        url=zaqar.url, folder=swift.folder, client=uuid.uuid4()
+    return (CLOUD_GREETING if swift.keystone else GREETING).format(
+        url=zaqar.url,
+        folder=swift.folder,
+        client=uuid.uuid4(),
+        swift=swift,
+        zaqar=zaqar,
+        keystone=swift.keystone,
     )
 
 

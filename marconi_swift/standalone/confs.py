@@ -20,12 +20,15 @@ into an update for later, and no node is shunned for its past errors.
 from collections.abc import Mapping
 import os
 import pwd
+from typing import NamedTuple
 
 from marconi_swift.standalone import errors
 from marconi_swift.standalone import folder as folders
 from marconi_swift.standalone import ports
+from marconi_swift.standalone import tls
 
-# The user of every account; with .admin it may do anything there.
+# The user of every account that tempauth knows; with .admin it may do
+# anything there.
 USER = 'tester'
 
 SWIFT = """\
@@ -72,7 +75,7 @@ PROXY = """\
 
 [pipeline:main]
 pipeline = catch_errors gatekeeper healthcheck proxy-logging cache {tally} \
-listing_formats bulk tempauth copy slo dlo versioned_writes symlink \
+listing_formats bulk {auth} copy slo dlo versioned_writes symlink \
 proxy-logging proxy-server
 
 [filter:catch_errors]
@@ -99,10 +102,7 @@ use = egg:swift#listing_formats
 [filter:bulk]
 use = egg:swift#bulk
 
-[filter:tempauth]
-use = egg:swift#tempauth
-{users}
-
+{filters}
 [filter:copy]
 use = egg:swift#copy
 
@@ -118,6 +118,34 @@ allow_versioned_writes = true
 
 [filter:symlink]
 use = egg:swift#symlink
+"""
+
+TEMPAUTH = """\
+[filter:tempauth]
+use = egg:swift#tempauth
+{users}
+"""
+
+# A token is kept in Swift's cache, so that Keystone is not asked about it for
+# each request.
+KEYSTONE = """\
+[filter:authtoken]
+paste.filter_factory = keystonemiddleware.auth_token:filter_factory
+www_authenticate_uri = {url}
+{login}
+cache = swift.cache
+token_cache_time = {token_cache_time}
+include_service_catalog = false
+delay_auth_decision = true
+
+[filter:keystoneauth]
+use = egg:swift#keystoneauth
+operator_roles = {operator}
+"""
+
+TLS = """\
+cert_file = {certificate.certfile}
+key_file = {certificate.keyfile}
 """
 
 PROXY_APP = """\
@@ -151,6 +179,48 @@ pipeline = catch_errors proxy-server
 [filter:catch_errors]
 use = egg:swift#catch_errors
 """
+
+
+class Auth(NamedTuple):
+    """The part of the proxy's pipeline that knows who may do what."""
+
+    pipeline: str
+    filters: str
+
+
+def tempauth(passwords: Mapping[str, str]) -> Auth:
+    """Let Swift itself know the password of each account's user."""
+    users = '\n'.join(
+        f'user_{account}_{USER} = {password} .admin'
+        for account, password in passwords.items()
+    )
+    return Auth('tempauth', TEMPAUTH.format(users=users))
+
+
+def keystone(
+    url: str, login: Mapping[str, str], operator: str, token_cache_time: int
+) -> Auth:
+    """Let Keystone know it.
+
+    :param url: where Keystone is.
+    :param login: keystoneauth1's options for a user who may ask it whose a
+        token is.
+    :param operator: the role that may use the account of its project.
+    :param token_cache_time: seconds for which an answer is not asked for
+        again; -1 asks each time.
+    """
+    filters = KEYSTONE.format(
+        url=url,
+        login=lines(login),
+        operator=operator,
+        token_cache_time=token_cache_time,
+    )
+    return Auth('authtoken keystoneauth', filters)
+
+
+def lines(options: Mapping[str, str]) -> str:
+    """Return options as lines of an ini file."""
+    return '\n'.join(f'{name} = {value}' for name, value in options.items())
 
 
 class Writer:
@@ -188,17 +258,25 @@ class Writer:
         return self._write(name, STORAGE.format(kind=kind), port)
 
     def proxy(
-        self, name: str, port: int, passwords: Mapping[str, str], tally: bool
+        self,
+        name: str,
+        port: int,
+        auth: Auth,
+        tally: bool,
+        certificate: tls.Certificate | None = None,
     ) -> str:
         """Write the proxy's file.
 
-        :param passwords: the password of each account's user.
+        :param auth: who may do what; :func:`tempauth` or :func:`keystone`.
+        :param certificate: what to serve TLS with; None serves HTTP.
         """
-        users = '\n'.join(
-            f'user_{account}_{USER} = {password} .admin'
-            for account, password in passwords.items()
+        text = PROXY.format(
+            tally='tally' if tally else '',
+            auth=auth.pipeline,
+            filters=auth.filters,
         )
-        text = PROXY.format(tally='tally' if tally else '', users=users)
+        if certificate:
+            text = TLS.format(certificate=certificate) + text
         return self._write(name, text + PROXY_APP, port)
 
     def updater(self, name: str, interval: float) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from collections.abc import Mapping
 import contextlib
 from http import client as http
+from importlib import util
 import os
 import pathlib
 import signal
@@ -27,6 +28,7 @@ import types
 from marconi_swift.standalone import errors
 from marconi_swift.standalone import folder as folders
 from marconi_swift.standalone import ports
+from marconi_swift.standalone import tls
 
 # Seconds that a process gets to end after SIGTERM before it gets SIGKILL.
 # gunicorn is told to finish its requests in less.
@@ -189,16 +191,40 @@ def stop(processes: Mapping[str, Process]) -> None:
 
 
 def answers(
-    port: int, path: str, status: int, headers: Mapping[str, str] = EMPTY
+    port: int,
+    path: str,
+    status: int,
+    headers: Mapping[str, str] = EMPTY,
+    certificate: tls.Certificate | None = None,
 ) -> bool:
-    """Return whether a GET on this machine is answered with that status."""
+    """Return whether a GET on this machine is answered with that status.
+
+    :param certificate: what the server serves TLS with, if it does.
+    """
     connection = http.HTTPConnection(ports.HOST, port, timeout=ANSWER)
+    if certificate:
+        connection = http.HTTPSConnection(
+            ports.HOST, port, timeout=ANSWER, context=certificate.context()
+        )
     with contextlib.closing(connection):
         try:
             connection.request('GET', path, headers=headers)
             return connection.getresponse().status == status
         except (OSError, http.HTTPException):
             return False
+
+
+def require(package: str, extra: str = 'standalone') -> None:
+    """Make sure that a package can be imported.
+
+    :param extra: the extra of this package that brings it.
+    :raises marconi_swift.standalone.errors.StandaloneError: it can't.
+    """
+    if util.find_spec(package) is None:
+        raise errors.StandaloneError(
+            f'The Python package {package} is missing: '
+            f'pip install marconi-swift[{extra}]'
+        )
 
 
 def stop_leftovers(folder: folders.Folder) -> None:

@@ -14,19 +14,17 @@
 
 from collections.abc import Sequence
 import functools
-from importlib import util
 import os
-import secrets
 from types import TracebackType
-from typing import Any
 from typing import NamedTuple
 from typing import Self
 
 from marconi_swift.standalone import confs
-from marconi_swift.standalone import errors
-from marconi_swift.standalone import folder as folders
+from marconi_swift.standalone import keystone as keystones
 from marconi_swift.standalone import ports
 from marconi_swift.standalone import processes
+from marconi_swift.standalone import sites
+from marconi_swift.standalone import tls
 
 KINDS = ('object', 'container', 'account')
 UPDATERS = ('object-updater', 'container-updater')
@@ -37,6 +35,10 @@ PROXY = 'proxy-server'
 # machine.
 PATIENCE = 60.0
 
+# Seconds for which Swift trusts a token without asking Keystone again:
+# keystonemiddleware's own default.
+TOKEN_CACHE_TIME = 300
+
 
 class Credentials(NamedTuple):
     """How tempauth is asked for a token, and what it is good for."""
@@ -45,6 +47,16 @@ class Credentials(NamedTuple):
     username: str
     password: str
     storage_url: str
+
+    @property
+    def options(self) -> dict[str, str]:
+        """The same as options of keystoneauth1."""
+        return {
+            'auth_type': 'v1password',
+            'auth_url': self.auth_url,
+            'username': self.username,
+            'password': self.password,
+        }
 
 
 class SwiftCluster:
@@ -67,6 +79,9 @@ class SwiftCluster:
         replicas: int = 1,
         port: int | None = None,
         accounts: Sequence[str] = ('zaqar',),
+        keystone: keystones.KeystoneServer | None = None,
+        token_cache_time: int = TOKEN_CACHE_TIME,
+        certificate: tls.Certificate | None = None,
         sweep_interval: float = 5.0,
         tally: bool = False,
         log_level: str = 'WARNING',
@@ -77,7 +92,13 @@ class SwiftCluster:
         :param path: the data folder; made if missing.
         :param replicas: nodes, and copies of everything; can't change later.
         :param port: the proxy's port, None for the last one or a free one.
-        :param accounts: each gets a user and a password of its own.
+        :param accounts: each gets a user and a password of its own, unless
+            there is a Keystone.
+        :param keystone: the Keystone that knows all users; this starts and
+            stops it. None lets Swift's tempauth know them.
+        :param token_cache_time: seconds for which Keystone is not asked
+            about a token again; -1 asks for each request.
+        :param certificate: what to serve TLS with; None serves HTTP.
         :param sweep_interval: seconds between two passes of the expirer and
             the updaters.
         :param tally: whether the proxy counts requests; see
@@ -85,17 +106,19 @@ class SwiftCluster:
         :param log_level: of Swift's servers; INFO logs every request.
         :param patience: how many seconds the start may take.
         """
-        self.folder = folders.Folder(path)
+        self.site = sites.Site(path)
+        self.folder = self.site.folder
         self.replicas = replicas
         self.accounts = tuple(accounts)
+        self.keystone = keystone
         self.processes: dict[str, processes.Process] = {}
+        self._token_cache_time = token_cache_time
+        self._certificate = certificate
         self._given_port = port
         self._sweep_interval = sweep_interval
         self._tally = tally
         self._log_level = log_level
         self._patience = patience
-        self._state: dict[str, Any] = {}
-        self._ports = ports.PortBook({})
 
     def start(self) -> None:
         """Start Swift, and return when it serves.
@@ -103,14 +126,15 @@ class SwiftCluster:
         :raises marconi_swift.standalone.errors.StandaloneError: it can't be
             started; then nothing is left running.
         """
-        require('swift')
-        self.folder.open()
+        processes.require('swift')
+        self.site.open()
         try:
-            processes.stop_leftovers(self.folder)
-            self._recall()
+            self.site.made_with('replicas', self.replicas)
             self._hold_ports()
+            if self.keystone:
+                self.keystone.start(self.site)
+                self._offer(self.keystone)
             self._describe()
-            self._remember()
             self._launch()
         except BaseException:
             self.stop()
@@ -119,8 +143,9 @@ class SwiftCluster:
     def stop(self) -> None:
         """Stop all that runs, and leave the folder to others."""
         processes.stop(self.processes)
-        self._ports.release()
-        self.folder.close()
+        if self.keystone:
+            self.keystone.stop()
+        self.site.close()
 
     def __enter__(self) -> Self:
         self.start()
@@ -137,93 +162,77 @@ class SwiftCluster:
     @property
     def url(self) -> str:
         """Where the proxy is."""
-        return f'http://{ports.HOST}:{self._ports.numbers[PROXY]}'
+        scheme = tls.scheme(self._certificate)
+        return f'{scheme}://{ports.HOST}:{self.site.port(PROXY)}'
 
     def credentials(self, account: str | None = None) -> Credentials:
-        """Return what gives access to one of the accounts, or the first."""
+        """Return what gives access to one of the accounts, or the first.
+
+        There are none with a Keystone, which see.
+        """
         account = account or self.accounts[0]
         return Credentials(
             auth_url=f'{self.url}/auth/v1.0',
             username=f'{account}:{confs.USER}',
-            password=self._secret(f'password of {account}'),
+            password=self.site.secret(f'password of {account}'),
             storage_url=f'{self.url}/v1/AUTH_{account}',
         )
+
+    @property
+    def login(self) -> dict[str, str]:
+        """The options with which this driver keeps things in this Swift."""
+        if self.keystone:
+            return self.keystone.login(keystones.DRIVER)
+        return self.credentials().options
 
     def node(self, number: int) -> tuple[processes.Process, ...]:
         """Return the three servers of a node; the first is number 1."""
         return tuple(self.processes[f'{kind}-{number}'] for kind in KINDS)
 
-    def hold_port(
-        self, name: str, given: int | None = None, wish: int = 0
-    ) -> int:
-        """Hold a port for another server until :meth:`stop`.
+    def _offer(self, keystone: keystones.KeystoneServer) -> None:
+        keystone.offer(
+            'object-store', 'swift', f'{self.url}/v1/AUTH_%(project_id)s'
+        )
 
-        The parameters, the outcome and what is raised are those of
-        :meth:`marconi_swift.standalone.ports.PortBook.hold`.
-        """
-        number = self._ports.hold(name, given, wish)
-        self._remember()
-        return number
-
-    def secret(self, name: str) -> str:
-        """Return random text that is made once and kept in the folder."""
-        secret = self._secret(name)
-        self._remember()
-        return secret
-
-    def _recall(self) -> None:
-        """Read what the folder was made with, or decide it now."""
-        state = self.folder.read_state()
-        made_with = state.setdefault('replicas', self.replicas)
-        if made_with != self.replicas:
-            raise errors.StandaloneError(
-                f'The data folder {self.folder} was made with {made_with} '
-                f'replicas and not {self.replicas}, which can not change.'
+    def _auth(self) -> confs.Auth:
+        if self.keystone:
+            return confs.keystone(
+                self.keystone.url,
+                self.keystone.login(keystones.SWIFT),
+                keystones.OPERATOR,
+                self._token_cache_time,
             )
-        state.setdefault('secrets', {})
-        self._state = state
-        self._ports = ports.PortBook(state.get('ports', {}))
+        return confs.tempauth({
+            account: self.credentials(account).password
+            for account in self.accounts
+        })
 
     def _hold_ports(self) -> None:
-        self._ports.hold(PROXY, self._given_port)
+        self.site.hold_port(PROXY, self._given_port)
         for kind in KINDS:
             for number in self._nodes:
-                self._ports.hold(f'{kind}-{number}')
-
-    def _remember(self) -> None:
-        self._state['ports'] = self._ports.numbers
-        self.folder.write_state(self._state)
+                self.site.hold_port(f'{kind}-{number}')
 
     @property
     def _nodes(self) -> range:
         return range(1, self.replicas + 1)
 
-    def _secret(self, name: str) -> str:
-        known: dict[str, str] = self._state['secrets']
-        return known.setdefault(name, secrets.token_hex(16))
-
-    def _passwords(self) -> dict[str, str]:
-        return {
-            account: self.credentials(account).password
-            for account in self.accounts
-        }
-
     def _describe(self) -> None:
         """Write configuration and rings, and list the processes."""
         self._build_rings()
-        numbers = self._ports.numbers
+        secret, port = self.site.secret, self.site.port
         write = confs.Writer(self.folder, self._log_level)
-        write.swift(self._secret('hash prefix'), self._secret('hash suffix'))
+        write.swift(secret('hash prefix'), secret('hash suffix'))
         self.processes.clear()
         for kind in KINDS:
             for number in self._nodes:
                 name = f'{kind}-{number}'
-                conf = write.storage(name, kind, numbers[name])
-                self._add(name, f'swift-{kind}-server', conf)
+                conf = write.storage(name, kind, port(name))
+                self._add(name, f'swift-{kind}-server', conf, serves=True)
         conf = write.proxy(
-            PROXY, numbers[PROXY], self._passwords(), self._tally
+            PROXY, port(PROXY), self._auth(), self._tally, self._certificate
         )
-        self._add(PROXY, 'swift-proxy-server', conf)
+        self._add(PROXY, 'swift-proxy-server', conf, serves=True)
         for name in UPDATERS:
             conf = write.updater(name, self._sweep_interval)
             self._add(name, f'swift-{name}', conf)
@@ -236,22 +245,23 @@ class SwiftCluster:
 
         for kind in KINDS:
             node_ports = [
-                self._ports.numbers[f'{kind}-{number}']
+                self.site.port(f'{kind}-{number}')
                 for number in self._nodes
             ]
             rings.build(self.folder.etc / f'{kind}.ring.gz', node_ports)
         for number in self._nodes:
             (self.folder.devices / f'd{number}').mkdir(exist_ok=True)
 
-    def _add(self, name: str, command: str, conf: str) -> None:
+    def _add(
+        self, name: str, command: str, conf: str, serves: bool = False
+    ) -> None:
         # Swift logs to its standard error if it is verbose.
         arguments = (command, conf, '--verbose')
-        port = self._ports.numbers.get(name)
-        if port is None:
-            process = processes.Process(self.folder, name, arguments)
-        else:
+        process = processes.Process(self.folder, name, arguments)
+        if serves:
             ready = functools.partial(
-                processes.answers, port, '/healthcheck', 200
+                processes.answers, self.site.port(name), '/healthcheck', 200,
+                certificate=self._certificate if name == PROXY else None,
             )
             process = processes.Process(self.folder, name, arguments, ready)
         self.processes[name] = process
@@ -266,15 +276,3 @@ class SwiftCluster:
         processes.start(servers, self._patience)
         for name in daemons:
             self.processes[name].start()
-
-
-def require(package: str) -> None:
-    """Make sure that a package can be imported.
-
-    :raises marconi_swift.standalone.errors.StandaloneError: it can't.
-    """
-    if util.find_spec(package) is None:
-        raise errors.StandaloneError(
-            f'The Python package {package} is missing: '
-            f'pip install marconi-swift[standalone]'
-        )

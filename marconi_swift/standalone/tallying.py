@@ -20,6 +20,8 @@ from typing import Any
 from typing import NamedTuple
 from urllib import parse
 
+from marconi_swift.standalone import tls
+
 CONTROL = '/__tally__'
 
 # Seconds that the proxy gets to answer.
@@ -64,9 +66,15 @@ class Reading(NamedTuple):
 class Tally:
     """The filter in one proxy; :mod:`marconi_swift.standalone.tally`."""
 
-    def __init__(self, url: str) -> None:
-        """Speak to the filter in the proxy at this URL."""
+    def __init__(
+        self, url: str, certificate: tls.Certificate | None = None
+    ) -> None:
+        """Speak to the filter in the proxy at this URL.
+
+        :param certificate: what the proxy serves TLS with, if it does.
+        """
         self._address = parse.urlsplit(url).netloc
+        self._certificate = certificate
 
     def reset(self) -> None:
         """Forget all requests and waves, and delay nothing."""
@@ -90,6 +98,12 @@ class Tally:
 
     def _ask(self, method: str, orders: dict[str, Any] | None = None) -> bytes:
         connection = http.HTTPConnection(self._address, timeout=PATIENCE)
+        if self._certificate:
+            connection = http.HTTPSConnection(
+                self._address,
+                timeout=PATIENCE,
+                context=self._certificate.context(),
+            )
         with contextlib.closing(connection):
             connection.request(method, CONTROL, json.dumps(orders))
             answer = connection.getresponse()

@@ -38,9 +38,11 @@ from marconi_swift.standalone import launch
 from marconi_swift.standalone import memcache
 from marconi_swift.standalone import ports
 from marconi_swift.standalone import processes
+from marconi_swift.standalone import sites
 from marconi_swift.standalone import swift
 from marconi_swift.standalone import tally
 from marconi_swift.standalone import tallying
+from marconi_swift.standalone import tls
 from marconi_swift.standalone import zaqar
 
 CREDENTIALS = swift.Credentials(
@@ -247,11 +249,54 @@ class FolderTest(_Case):
         self.assertRaises(errors.StandaloneError, folder.read_state)
 
 
+class SiteTest(_Case):
+
+    def site(self, path: pathlib.Path) -> sites.Site:
+        site = sites.Site(path)
+        site.open()
+        self.addCleanup(site.close)
+        return site
+
+    def test_secrets_and_ports_are_found_again(self) -> None:
+        path = self.path()
+        first = self.site(path)
+        secret, port = first.secret('s'), first.hold_port('p')
+        first.close()
+
+        again = self.site(path)
+
+        self.assertEqual(secret, again.secret('s'))
+        self.assertEqual(port, again.port('p'))
+        self.assertNotEqual(secret, again.secret('other'))
+
+    def test_what_was_decided_stays(self) -> None:
+        path = self.path()
+        first = self.site(path)
+        first.made_with('replicas', 1)
+        first.hold_port('p')
+        first.close()
+
+        error = self.assertRaises(
+            errors.StandaloneError, self.site(path).made_with, 'replicas', 3
+        )
+
+        self.assertIn('made with 1 replicas and not 3', str(error))
+
+    def test_one_program_at_a_time_uses_it(self) -> None:
+        path = self.path()
+        self.site(path)
+
+        self.assertRaises(errors.StandaloneError, self.site, path)
+
+
 class ConfsTest(_Case):
 
     def setUp(self) -> None:
         super().setUp()
         self.writer = confs.Writer(self.folder(), 'INFO')
+
+    def proxy(self, auth: confs.Auth, tally: bool, **options: Any) -> str:
+        return self.writer.proxy('proxy', 80, auth, tally, **options)
 
     def read(self, path: str) -> configparser.ConfigParser:
         """Read a file as Swift does, with interpolation."""
@@ -260,7 +305,7 @@ class ConfsTest(_Case):
         return parser
 
     def test_every_filter_of_the_proxy_is_there(self) -> None:
-        conf = self.read(self.writer.proxy('proxy', 80, {'a': 'k'}, True))
+        conf = self.read(self.proxy(confs.tempauth({'a': 'k'}), True))
 
         pipeline = conf['pipeline:main']['pipeline'].split()
 
@@ -270,21 +315,48 @@ class ConfsTest(_Case):
         self.assertIn(f'app:{pipeline[-1]}', conf.sections())
 
     def test_nothing_is_counted_unless_asked_for(self) -> None:
-        conf = self.read(self.writer.proxy('proxy', 80, {}, False))
+        conf = self.read(self.proxy(confs.tempauth({}), False))
 
         self.assertNotIn('tally', conf['pipeline:main']['pipeline'].split())
 
     def test_every_account_has_a_user(self) -> None:
         conf = self.read(
-            self.writer.proxy('proxy', 80, {'a': 'k', 'b': 'l'}, False)
+            self.proxy(confs.tempauth({'a': 'k', 'b': 'l'}), False)
         )
 
         self.assertEqual('k .admin', conf['filter:tempauth']['user_a_tester'])
         self.assertEqual('l .admin', conf['filter:tempauth']['user_b_tester'])
 
+    def test_keystone_takes_the_place_of_tempauth(self) -> None:
+        auth = confs.keystone('http://k/v3', {'username': 'swift'}, 'op', 7)
+
+        conf = self.read(self.proxy(auth, True))
+
+        pipeline = conf['pipeline:main']['pipeline'].split()
+        self.assertNotIn('tempauth', pipeline)
+        self.assertLess(
+            pipeline.index('authtoken'), pipeline.index('keystoneauth')
+        )
+        for name in pipeline[:-1]:
+            self.assertIn(f'filter:{name}', conf.sections())
+        authtoken = conf['filter:authtoken']
+        self.assertEqual('swift', authtoken['username'])
+        self.assertEqual('7', authtoken['token_cache_time'])
+        self.assertEqual('op', conf['filter:keystoneauth']['operator_roles'])
+
+    def test_the_proxy_is_told_of_its_certificate(self) -> None:
+        conf = self.read(self.proxy(
+            confs.tempauth({}),
+            False,
+            certificate=tls.Certificate('/c', '/k', '/ca'),
+        ))
+
+        self.assertEqual('/c', conf['DEFAULT']['cert_file'])
+        self.assertEqual('/k', conf['DEFAULT']['key_file'])
+
     def test_servers_serve_this_machine_only(self) -> None:
         paths = [
-            self.writer.proxy('proxy', 80, {}, True),
+            self.proxy(confs.tempauth({}), True),
             self.writer.storage('object-1', 'object', 81),
         ]
 
@@ -305,11 +377,13 @@ class ConfsTest(_Case):
 
 class ZaqarConfTest(_Case):
 
-    def test_both_stores_get_the_credentials(self) -> None:
-        text = zaqar.describe(CREDENTIALS, 'secret')
-
+    def read(self, text: str) -> configparser.ConfigParser:
         conf = configparser.ConfigParser(interpolation=None)
         conf.read_string(text)
+        return conf
+
+    def test_both_stores_get_the_credentials(self) -> None:
+        conf = self.read(zaqar.describe(CREDENTIALS.options, 'secret'))
 
         self.assertEqual('', conf['DEFAULT']['auth_strategy'])
         for kind in ('message', 'management'):
@@ -321,11 +395,58 @@ class ZaqarConfTest(_Case):
 
     def test_the_stores_can_be_others(self) -> None:
         text = zaqar.describe(
-            CREDENTIALS, 'secret', zaqar.Stores('redis', 'mongodb')
+            CREDENTIALS.options, 'secret', zaqar.Stores('redis', 'mongodb')
         )
 
         self.assertIn('message_store = redis\n', text)
         self.assertIn('[drivers:management_store:mongodb]\n', text)
+
+    def test_a_database_can_be_the_management_store(self) -> None:
+        conf = self.read(zaqar.describe(
+            CREDENTIALS.options,
+            'secret',
+            zaqar.Stores(management='sqlalchemy'),
+            'sqlite:////f',
+        ))
+
+        self.assertEqual(
+            {'uri': 'sqlite:////f'},
+            self.own(conf, 'drivers:management_store:sqlalchemy'),
+        )
+        self.assertEqual(
+            CREDENTIALS.username,
+            conf['drivers:message_store:marconi-swift']['username'],
+        )
+
+    def own(
+        self, conf: configparser.ConfigParser, section: str
+    ) -> dict[str, str]:
+        """Return what a section says, without the defaults."""
+        return {
+            name: value
+            for name, value in conf[section].items()
+            if name not in conf.defaults()
+        }
+
+    def test_keystone_guards_what_is_asked_to_be_guarded(self) -> None:
+        conf = self.read(zaqar.describe(
+            CREDENTIALS.options,
+            'secret',
+            guard=zaqar.Guard('http://k/v3', {
+                'username': 'zaqar', 'project_name': 'service'}),
+            pooling=True,
+        ))
+
+        self.assertEqual('keystone', conf['DEFAULT']['auth_strategy'])
+        self.assertEqual('True', conf['DEFAULT']['pooling'])
+        self.assertEqual(
+            'True', conf['pooling:catalog']['enable_virtual_pool'])
+        for section in ('keystone_authtoken', 'trustee'):
+            self.assertEqual('zaqar', conf[section]['username'])
+        self.assertEqual(
+            'service', conf['keystone_authtoken']['project_name'])
+        # A token is for a trust or for a project, not for both.
+        self.assertNotIn('project_name', conf['trustee'])
 
     def test_gunicorn_is_told_a_path_with_quotes(self) -> None:
         path = "/it's"
@@ -602,7 +723,7 @@ class RequireTest(_Case):
 
     def test_a_missing_package_is_named_with_its_remedy(self) -> None:
         error = self.assertRaises(
-            errors.StandaloneError, swift.require, 'no_such_package'
+            errors.StandaloneError, processes.require, 'no_such_package'
         )
 
         self.assertEqual(
@@ -610,6 +731,16 @@ class RequireTest(_Case):
             'pip install marconi-swift[standalone]',
             str(error),
         )
+
+    def test_the_remedy_names_the_extra_that_has_it(self) -> None:
+        error = self.assertRaises(
+            errors.StandaloneError,
+            processes.require,
+            'no_such_package',
+            'cloud',
+        )
+
+        self.assertIn('pip install marconi-swift[cloud]', str(error))
 
 
 class CliTest(_Case):
@@ -634,6 +765,12 @@ class CliTest(_Case):
         self.assertIn(
             'must differ',
             self.complaint('--port', '8888', '--swift-port', '8888'),
+        )
+
+    def test_keystone_has_a_port_of_its_own_too(self) -> None:
+        self.assertIn(
+            'must differ',
+            self.complaint('--swift-port', '80', '--keystone-port', '80'),
         )
 
     def test_help_names_every_option(self) -> None:
