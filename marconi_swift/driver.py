@@ -91,6 +91,10 @@ class DataDriver(storage.DataDriverBase):
         self, conf: cfg.ConfigOpts, cache: Any, control_driver: Any,
     ) -> None:
         super().__init__(conf, cache, control_driver)
+        # Zaqar wraps the configuration of a pool, but not that of its
+        # virtual pool, which it reads right after this.
+        if isinstance(conf, cfg.ConfigOpts) and conf.pooling:
+            options.forget_pools(conf)
         self.account = Account(conf, options.DATA_GROUP)
 
     @property

@@ -276,6 +276,16 @@ def read(conf: cfg.ConfigOpts, group: str) -> Settings:
     return settings
 
 
+def forget_pools(conf: cfg.ConfigOpts) -> None:
+    """Let the data driver's options be what the configuration file says.
+
+    Zaqar overrides them for each pool that it opens, or only tries, and
+    never takes that back; its virtual pool would become the last of them.
+    """
+    for name in conf[DATA_GROUP]:
+        conf.clear_override(name, group=DATA_GROUP)
+
+
 def _parse_uri(uri: str, group: str) -> dict[str, str]:
     """The options that a URI sets, by name, percent-decoded."""
     try:

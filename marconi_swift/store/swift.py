@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 import contextlib
 import threading
+import time
 from typing import Any
 from urllib import parse
 import weakref
@@ -33,6 +34,11 @@ from marconi_swift.store import per_process
 from marconi_swift.store import transport
 
 _USER_AGENT = f'marconi-swift/{version.RELEASE}'
+
+#: Seconds for which credentials that were refused are not tried again: an
+#: operation may send many requests, and Keystone may lock a user out who
+#: fails too often.
+_BARRED = 2.0
 
 #: Answers of Keystone and of tempauth that sending again will not change.
 _REFUSALS = frozenset([400, 401, 403, 404])
@@ -142,13 +148,27 @@ class _Login:
             timeout=settings.timeout, user_agent=_USER_AGENT)
         self._lock = threading.Lock()
         self._endpoint = settings.endpoint_override
+        self._refusal = ''
+        self._barred_until = 0.0
 
     def get(self) -> tuple[str, str]:
         """Return the account's URL and a token, asking for what is missing.
 
-        :raises errors.Unauthorized: the credentials were refused.
+        :raises errors.Unauthorized: the credentials were refused, now or a
+            moment ago.
         :raises errors.Unanswered: Keystone was not there.
         """
+        with self._lock:
+            if time.monotonic() < self._barred_until:
+                raise errors.Unauthorized(self._refusal)
+            try:
+                return self._ask()
+            except errors.Unauthorized as exc:
+                self._refusal = str(exc)
+                self._barred_until = time.monotonic() + _BARRED
+                raise
+
+    def _ask(self) -> tuple[str, str]:
         with _translated('authentication'):
             token = self._auth.get_token(self._session)
             if self._endpoint is None:

@@ -488,7 +488,7 @@ def environments() -> set[str]:
     parser = configparser.ConfigParser(interpolation=None)
     parser.read_string(text(plugin.CHECKOUT / 'tox.ini'))
     [checks] = re.findall(
-        r'^    (pep8 \|.*)\)$', text(plugin.CHECKOUT / 'tools/run-tests'),
+        r'^    (pep8 \|[^)]*)\)$', text(plugin.CHECKOUT / 'tools/run-tests'),
         re.MULTILINE)
     versions = {
         f'py{version}' for section in parser.sections()
@@ -496,4 +496,4 @@ def environments() -> set[str]:
         for version in (start + end for end in ends.split(','))}
     others = {section.removeprefix('testenv:') for section in parser.sections()
               if section.startswith('testenv:') and '{' not in section}
-    return {*checks.split(' | '), *versions, *others}
+    return {*re.findall(r'\w+', checks), *versions, *others}

@@ -26,9 +26,10 @@ _LAYERS = ('standalone manage', 'driver', 'data', 'control',
            'gate election cache', 'records',
            'store', 'options names version')
 
-#: Who may import what of Swift's and Keystone's clients.
+#: Who may import what of Swift's and Keystone's clients. The standalone
+#: program makes known to its Keystone who there is.
 _CLIENTS = {'swiftclient': {'store'}, 'requests': {'store'},
-            'keystoneauth1': {'store', 'options'}}
+            'keystoneauth1': {'store', 'options', 'standalone'}}
 
 
 def _modules() -> Iterator[tuple[str, str, str]]:
