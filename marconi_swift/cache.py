@@ -15,8 +15,10 @@ from collections.abc import Callable
 from collections.abc import Hashable
 import dataclasses
 import threading
+import time
 from typing import Any
 from typing import Generic
+from typing import NamedTuple
 from typing import TypeVar
 
 import cachetools
@@ -25,6 +27,11 @@ from marconi_swift.store import per_process
 
 _K = TypeVar('_K', bound=Hashable)
 _V = TypeVar('_V')
+
+
+class _Entry(NamedTuple, Generic[_V]):
+    since: float
+    value: _V
 
 
 @dataclasses.dataclass
@@ -42,7 +49,8 @@ class Cache(Generic[_K, _V]):
     Everybody is handed the same value, so it must be one that can not be
     changed.
 
-    :param lifetime: seconds for which a value is kept; 0 keeps none.
+    :param lifetime: seconds for which a value is kept, from when it began to
+        be loaded; 0 keeps none.
     :param size: how much is kept at most; what was not used for the longest
         time goes first.
     :param weigh: how much a value counts.
@@ -53,8 +61,10 @@ class Cache(Generic[_K, _V]):
         weigh: Callable[[_V], int] = lambda value: 1,
     ) -> None:
         self._kept = per_process.PerProcess[_Kept[_K, _V]](
-            lambda: _Kept(cachetools.TTLCache(
-                size, lifetime, getsizeof=weigh)))
+            lambda: _Kept(cachetools.TLRUCache(
+                size, lambda key, entry, now: entry.since + lifetime,
+                timer=time.monotonic,
+                getsizeof=lambda entry: weigh(entry.value))))
 
     def get(self, key: _K, load: Callable[[], _V]) -> _V:
         """Return the value of a key, calling ``load`` if it is not kept.
@@ -63,9 +73,9 @@ class Cache(Generic[_K, _V]):
         """
         kept = self._kept.get()
         with kept.lock:
-            if key in kept.values:
-                value: _V = kept.values[key]
-                return value
+            entry: _Entry[_V] | None = kept.values.get(key)
+        if entry is not None:
+            return entry.value
         return self.renew(key, load)
 
     def renew(self, key: _K, load: Callable[[], _V]) -> _V:
@@ -73,14 +83,14 @@ class Cache(Generic[_K, _V]):
 
         It is not kept if the key was forgotten while it was loaded.
         """
-        kept, token = self._kept.get(), object()
+        kept, token, began = self._kept.get(), object(), time.monotonic()
         with kept.lock:
             kept.loading.setdefault(key, set()).add(token)
         try:
             value = load()
             with kept.lock:
                 if token in kept.loading.get(key, ()):
-                    _keep(kept.values, key, value)
+                    _keep(kept.values, key, _Entry(began, value))
             return value
         finally:
             with kept.lock:
@@ -93,14 +103,14 @@ class Cache(Generic[_K, _V]):
         """Return a value that is kept, or None."""
         kept = self._kept.get()
         with kept.lock:
-            value: _V | None = kept.values.get(key)
-            return value
+            entry: _Entry[_V] | None = kept.values.get(key)
+        return None if entry is None else entry.value
 
     def keep(self, key: _K, value: _V) -> None:
         """Keep a value in the place of what was kept."""
         kept = self._kept.get()
         with kept.lock:
-            _keep(kept.values, key, value)
+            _keep(kept.values, key, _Entry(time.monotonic(), value))
 
     def __contains__(self, key: _K) -> bool:
         kept = self._kept.get()
@@ -122,8 +132,8 @@ class Cache(Generic[_K, _V]):
             kept.loading.clear()
 
 
-def _keep(values: Any, key: Any, value: Any) -> None:
-    """Keep a value, unless it alone is too large."""
+def _keep(values: Any, key: Any, entry: _Entry[Any]) -> None:
+    """Keep an entry, unless it alone is too large."""
     values.pop(key, None)
-    if values.getsizeof(value) <= values.maxsize:
-        values[key] = value
+    if values.getsizeof(entry) <= values.maxsize:
+        values[key] = entry

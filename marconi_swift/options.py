@@ -132,9 +132,12 @@ _OPTIONS = [
         min=0.0,
         help="Seconds for which a process goes on using what it has read of "
              "a queue's metadata, and of the pool that a queue is in. A "
-             'change made through another process is seen that much later; '
-             'its own changes are seen at once. 0 reads them for each '
-             'operation.'),
+             'change of metadata takes that much longer to be answered, so '
+             'that no process works with the old ones then. A queue that is '
+             'deleted, or moved to another pool, is noticed by other '
+             'processes that much later. 0 reads everything anew for each '
+             'operation. Must be the same in all processes that serve a '
+             'queue.'),
 ]
 
 # Options of keystoneauth1's adapter that choose the endpoint. Its retry and

@@ -22,6 +22,7 @@ body                      ``{"v": 1, "project", "name", "metadata"}``
 from collections.abc import Iterator
 import itertools
 import json
+import time
 from typing import Any
 from typing import ClassVar
 
@@ -72,6 +73,7 @@ class _Controller:
         self._registry: registry.Registry = control.registry(self.KIND)
         # As JSON, of which everybody is given a copy of its own.
         self._read: cache.Cache[str, str] = control.caches[self.KIND]
+        self._cache_time: float = control.account.settings.cache_time
 
     def _create(
         self, name: str, metadata: dict[str, Any] | None = None,
@@ -116,6 +118,10 @@ class _Controller:
     ) -> None:
         """Replace the whole of the metadata.
 
+        On return, no process works with the old ones any more: those that
+        read them before they were replaced remember them for ``cache_time``
+        at most, which is waited for.
+
         Of those that :meth:`get_metadata` returned, what the caller changed
         is replaced, and what somebody else changed since then stays. The
         last writer wins: a queue that is deleted at the same moment can be
@@ -132,6 +138,7 @@ class _Controller:
             metadata = metadata.changed_on(record['metadata'])
         self._registry.replace(key, {**record, 'metadata': metadata})
         self._read.forget(key)
+        time.sleep(self._cache_time)
 
     def _delete(self, name: str, project: str | None = None) -> None:
         key = names.scoped(project, name)

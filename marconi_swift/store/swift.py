@@ -15,6 +15,7 @@
 from collections.abc import Iterator
 from collections.abc import Mapping
 import contextlib
+import ssl
 import threading
 import time
 from typing import Any
@@ -148,24 +149,33 @@ class _Login:
             timeout=settings.timeout, user_agent=_USER_AGENT)
         self._lock = threading.Lock()
         self._endpoint = settings.endpoint_override
-        self._refusal = ''
+        #: Why no token could be had, the last time.
+        self._failure: errors.SwiftError | None = None
         self._barred_until = 0.0
 
     def get(self) -> tuple[str, str]:
         """Return the account's URL and a token, asking for what is missing.
 
+        Threads that want a token ask for it one after the other; one that
+        waited while another failed shares its failure, so that a Keystone
+        that does not answer holds up nobody for longer than two time-outs.
+
         :raises errors.Unauthorized: the credentials were refused, now or a
             moment ago.
         :raises errors.Unanswered: Keystone was not there.
         """
+        failed = self._failure
         with self._lock:
-            if time.monotonic() < self._barred_until:
-                raise errors.Unauthorized(self._refusal)
+            if self._failure and (
+                    self._failure is not failed
+                    or time.monotonic() < self._barred_until):
+                raise type(self._failure)(str(self._failure))
             try:
                 return self._ask()
-            except errors.Unauthorized as exc:
-                self._refusal = str(exc)
-                self._barred_until = time.monotonic() + _BARRED
+            except errors.SwiftError as exc:
+                self._failure = exc
+                if isinstance(exc, errors.Unauthorized):
+                    self._barred_until = time.monotonic() + _BARRED
                 raise
 
     def _ask(self) -> tuple[str, str]:
@@ -204,6 +214,8 @@ def _path(
 def _translated(what: str) -> Iterator[None]:
     """Turn every exception of the client libraries into one of ours.
 
+    A certificate that is not trusted ends a connection before anything is
+    sent, and goes on doing so: it is neither unanswered nor tried again.
     Connections and time-outs come as ``requests`` or ``OSError``; Keystone's
     as keystoneauth1's; swiftclient, requests and the standard library, which
     raises ValueError, for a URL that they can not use.
@@ -216,6 +228,14 @@ def _translated(what: str) -> Iterator[None]:
                 f'{what} failed: {exc}. Check the auth_* options, user, '
                 'password and project of this driver.') from exc
         raise errors.Unanswered(f'{what} failed: {exc}') from exc
+    except (ksa_errors.SSLError, requests.exceptions.SSLError) as exc:
+        if not _is_distrust(exc):
+            raise errors.Unanswered(
+                f'{what} was not answered: {exc}') from exc
+        raise errors.SwiftError(
+            f'{what} was not sent, since the certificate of the server is '
+            f'not trusted: {exc}. Set cafile to that of its authority.',
+        ) from exc
     except (ksa_errors.ConnectionError, ksa_errors.DiscoveryFailure) as exc:
         raise errors.Unanswered(f'{what} failed: {exc}') from exc
     except ksa_errors.ClientException as exc:
@@ -227,3 +247,12 @@ def _translated(what: str) -> Iterator[None]:
         raise errors.SwiftError(
             f'{what} could not be sent: {exc}. Check auth_url and the '
             'endpoint.') from exc
+
+
+def _is_distrust(error: BaseException | None) -> bool:
+    """Whether a certificate that is not trusted is behind an error."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

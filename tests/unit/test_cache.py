@@ -13,6 +13,7 @@
 import os
 import threading
 
+import fixtures
 import testtools
 
 from marconi_swift import cache
@@ -78,6 +79,23 @@ class TestCache(testtools.TestCase):
 
         self.assertEqual({'loads': 2}, self.cache.renew('k', self.load))
         self.assertEqual({'loads': 2}, self.cache.get('k', self.load))
+
+    def test_keeps_a_value_no_longer_than_since_it_began_to_load(
+        self,
+    ) -> None:
+        now = self.useFixture(fixtures.MockPatch(
+            'marconi_swift.cache.time.monotonic', return_value=100.0)).mock
+        self.cache = cache.Cache[str, dict[str, int]](60, 2)
+
+        def load() -> dict[str, int]:
+            now.return_value += 59
+            return self.load()
+
+        self.cache.get('k', load)
+        self.assertIn('k', self.cache)
+        now.return_value += 2
+
+        self.assertNotIn('k', self.cache)
 
     def test_weighs_what_it_keeps(self) -> None:
         cache_ = cache.Cache[str, bytes](60, 10, len)

@@ -28,6 +28,8 @@ from marconi_swift.store import errors as store_errors
 from tests.fixtures import conf
 from tests.fixtures import fake_swift
 
+_sleep = time.sleep
+
 
 class ControlTest(testtools.TestCase):
 
@@ -102,6 +104,15 @@ class TestQueues(ControlTest):
         self.queues.set_metadata('q', metadata, 'p')
 
         self.assertEqual({'a': 2, 'd': 1, 'e': 2}, self.queues.get('q', 'p'))
+
+    def test_metadata_that_were_changed_are_known_everywhere(self) -> None:
+        others = self.another().queue_controller
+        self.assertEqual({'a': 1}, others.get_metadata('q', 'p'))
+        self.useFixture(fixtures.MonkeyPatch('time.sleep', _sleep))
+
+        self.queues.set_metadata('q', {'a': 2}, 'p')
+
+        self.assertEqual({'a': 2}, others.get_metadata('q', 'p'))
 
     def test_metadata_are_replaced_as_a_whole(self) -> None:
         self.queues.set_metadata('q', {'b': 2}, 'p')

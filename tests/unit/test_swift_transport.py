@@ -11,9 +11,12 @@
 # under the License.
 """The connection to Swift: what a real one does not produce on demand."""
 
+from concurrent import futures
 import http.client
 import inspect
 import socket
+import ssl
+import threading
 import types
 from typing import Any
 
@@ -55,6 +58,21 @@ class Login:
 
     def invalidate(self) -> None:
         self.tokens += 1
+
+
+class _CountingLock:
+    """A lock that tells how many have come to it."""
+
+    def __init__(self) -> None:
+        self.waiting = threading.Semaphore(0)
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self.waiting.release()
+        self._lock.acquire()
+
+    def __exit__(self, *exc: object) -> None:
+        self._lock.release()
 
 
 class TransportTest(testtools.TestCase):
@@ -229,6 +247,55 @@ class TestErrors(TransportTest):
                 _settings(make_auth=lambda login=login: login)).request,
                 'GET')
             self.assertEqual(1, login.get_token.call_count)
+
+    def test_of_a_certificate_are_not_taken_for_silence(self) -> None:
+        distrust = ssl.SSLCertVerificationError('self-signed certificate')
+        for error in (requests.exceptions.SSLError(distrust),
+                      ksa_errors.SSLError('no')):
+            error.__cause__ = distrust
+            self.connection.request.side_effect = error
+
+            found = self.assertRaises(
+                errors.SwiftError,
+                swift.SwiftTransport(_settings()).request, 'GET')
+
+            self.assertNotIsInstance(found, errors.Unanswered)
+            self.assertIn('cafile', str(found))
+
+    def test_of_credentials_are_not_asked_for_again_at_once(self) -> None:
+        login = mock.Mock()
+        login.get_token.side_effect = ksa_errors.Unauthorized('no')
+        now = self.useFixture(fixtures.MockPatch(
+            'time.monotonic', return_value=100.0)).mock
+        transport = swift.SwiftTransport(_settings(make_auth=lambda: login))
+
+        for _ in range(3):
+            self.assertRaises(errors.Unauthorized, transport.request, 'GET')
+        self.assertEqual(1, login.get_token.call_count)
+
+        now.return_value += 3
+        self.assertRaises(errors.Unauthorized, transport.request, 'GET')
+        self.assertEqual(2, login.get_token.call_count)
+
+    def test_of_a_silent_keystone_are_shared_by_those_who_wait(self) -> None:
+        login, lock = mock.Mock(), _CountingLock()
+
+        def fail_when_all_wait(session: Any) -> str:
+            for _ in range(8):
+                lock.waiting.acquire()
+            raise ksa_errors.ConnectTimeout('no')
+
+        login.get_token.side_effect = fail_when_all_wait
+        transport = swift.SwiftTransport(_settings(make_auth=lambda: login))
+        transport._login.get()._lock = lock  # type: ignore[assignment]
+
+        with futures.ThreadPoolExecutor(8) as threads:
+            asked = [threads.submit(transport.request, 'GET')
+                     for _ in range(8)]
+
+        self.assertEqual(
+            {errors.Unanswered}, {type(each.exception()) for each in asked})
+        self.assertEqual(1, login.get_token.call_count)
 
     def test_of_a_catalogue_without_swift_name_the_options(self) -> None:
         error = self.assertRaises(errors.Unauthorized, swift.SwiftTransport(
