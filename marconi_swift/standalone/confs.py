@@ -31,10 +31,21 @@ from marconi_swift.standalone import tls
 # anything there.
 USER = 'tester'
 
+# A second storage policy, which only differs in its name and in where it has
+# its objects on disk.
+SECOND_POLICY = 'second'
+
 SWIFT = """\
 [swift-hash]
 swift_hash_path_prefix = {prefix}
 swift_hash_path_suffix = {suffix}
+
+[storage-policy:0]
+name = Policy-0
+default = yes
+
+[storage-policy:1]
+name = {second_policy}
 """
 
 # Swift always writes to a syslog, too: port 9 is where bytes are discarded.
@@ -250,7 +261,9 @@ class Writer:
         """
         folders.write_private(
             self._folder.etc / 'swift.conf',
-            SWIFT.format(prefix=prefix, suffix=suffix),
+            SWIFT.format(
+                prefix=prefix, suffix=suffix, second_policy=SECOND_POLICY
+            ),
         )
 
     def storage(self, name: str, kind: str, port: int) -> str:

@@ -249,6 +249,9 @@ class SwiftCluster:
                 for number in self._nodes
             ]
             rings.build(self.folder.etc / f'{kind}.ring.gz', node_ports)
+            if kind == 'object':
+                # Of the second storage policy.
+                rings.build(self.folder.etc / 'object-1.ring.gz', node_ports)
         for number in self._nodes:
             (self.folder.devices / f'd{number}').mkdir(exist_ok=True)
 

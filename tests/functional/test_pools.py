@@ -26,6 +26,7 @@ from testtools import matchers
 from zaqar import bootstrap
 
 from marconi_swift import options
+from marconi_swift.standalone import confs
 from tests.fixtures import conf
 from tests.fixtures import redis
 from tests.fixtures import swift
@@ -159,6 +160,26 @@ class PoolsTest(testtools.TestCase):
         self.assertEqual(posted, len(taken) + len(left))
         self.assertThat(taken, matchers.HasLength(
             len({json.dumps(body) for body in taken})))
+
+    def test_have_their_own_containers_and_storage_policies(self) -> None:
+        policies = {'one': None, 'two': confs.SECOND_POLICY}
+        for name, policy in policies.items():
+            uri = (f'{options.SCHEME}://?auth_section=one'
+                   f'&container_prefix={name}')
+            self.register(
+                name, f'{uri}&storage_policy={policy}' if policy else uri)
+            self.create(name, f'in-{name}')
+            self.post(f'in-{name}', name)
+        connection = swift.connect(self.accounts['one'])
+
+        for name, policy in policies.items():
+            headers = connection.head_container(
+                f'{name}:messages:{PROJECT}:in-{name}')
+            self.assertEqual(policy or 'Policy-0',
+                             headers['x-storage-policy'])
+        self.assertEqual(
+            {f'{name}:messages:{PROJECT}:in-{name}': [name]
+             for name in policies}, self.stored(self.accounts['one']))
 
     def test_beside_a_pool_in_redis(self) -> None:
         self.register('swift', f'{options.SCHEME}://?auth_section=one')
