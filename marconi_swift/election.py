@@ -206,9 +206,10 @@ class _Candidate:
     def _clear(self, gate: str) -> None:
         """Take our name out of a gate, unless somebody else's is there.
 
-        (A name is known by the second in which it becomes void, so one of
-        the same second goes as well. That is harmless where this is called.)
+        A name is known by the second in which it becomes void, so one of the
+        same second goes as well. That is harmless now, and may not be later,
+        so this is not sent again.
         """
-        self._elections.store.delete(
+        self._elections.store.until(time.monotonic()).delete(
             self._elections.container, gate,
             only_if_delete_at=self._entered.pop(gate))

@@ -40,9 +40,13 @@ class Metadata(dict[str, Any]):
     Zaqar's PATCH reads metadata, changes them in place, and writes them.
     """
 
-    def __init__(self, text: str) -> None:
-        """Read what :func:`json.dumps` wrote."""
+    def __init__(self, of: str, text: str) -> None:
+        """Read what :func:`json.dumps` wrote.
+
+        :param of: the name of the record.
+        """
         super().__init__(json.loads(text))
+        self.of = of
         self._text = text
 
     def changed_on(self, stored: dict[str, Any]) -> dict[str, Any]:
@@ -51,8 +55,9 @@ class Metadata(dict[str, Any]):
         Of keys that somebody else changed meanwhile, too, these win.
         """
         read = json.loads(self._text)
+        # As JSON: to Python, 1 and true are the same.
         changes = {key: value for key, value in self.items()
-                   if key not in read or read[key] != value}
+                   if key not in read or _json(read[key]) != _json(value)}
         return {key: value for key, value in {**stored, **changes}.items()
                 if key in self or key not in read}
 
@@ -96,7 +101,8 @@ class _Controller:
     ) -> dict[str, Any]:
         """Return the metadata as they are stored; none if it is not there."""
         try:
-            return Metadata(self._load(name, project))
+            return Metadata(names.scoped(project, name),
+                            self._load(name, project))
         except self.Missing:
             return {}
 
@@ -109,8 +115,9 @@ class _Controller:
 
         :raises zaqar.storage.errors.DoesNotExist: it is not there.
         """
-        return Metadata(self._read.get(
-            names.scoped(project, name), lambda: self._load(name, project)))
+        key = names.scoped(project, name)
+        return Metadata(key, self._read.get(
+            key, lambda: self._load(name, project)))
 
     def set_metadata(
         self, name: str, metadata: dict[str, Any],
@@ -134,7 +141,7 @@ class _Controller:
         if record is None:
             self._read.forget(key)
             raise self.Missing(name, project)
-        if isinstance(metadata, Metadata):
+        if isinstance(metadata, Metadata) and metadata.of == key:
             metadata = metadata.changed_on(record['metadata'])
         self._registry.replace(key, {**record, 'metadata': metadata})
         self._read.forget(key)
@@ -192,6 +199,10 @@ class _Controller:
                    for key, value in kfilter.items()):
                 shown = {'name': record['name']}
                 yield {**shown, 'metadata': metadata} if detailed else shown
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
 
 
 class QueueController(_Controller, storage.Queue):

@@ -48,6 +48,8 @@ class DeadLetters:
     _lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
     #: What was found; None until it is asked for.
     _found: list[_Rule | None] | None = None
+    #: Whether the dead letter queue was looked for.
+    _made: bool = False
 
     def _rule(self) -> _Rule | None:
         """Read the rule, once for all messages of a claim."""
@@ -107,9 +109,9 @@ class DeadLetters:
                 content_type=message.content_type(),
                 delete_at=message.delete_at)
 
+        self._make_queue(rule)
         outcome = copy()
         if outcome is objects.Outcome.MISSING:
-            self.queue_controller.create(rule.queue, project=self.project)
             outcome = self.store.insist(
                 rule.container, self.settings.storage_policy, copy)
         if outcome is objects.Outcome.STALE:
@@ -117,6 +119,14 @@ class DeadLetters:
                 f'Message {message.id} could not be moved to {rule.container}'
                 ': Swift says that it was there, and is deleted.')
         self.store.delete(self._source, message.id)
+
+    def _make_queue(self, rule: _Rule) -> None:
+        """Create the dead letter queue, once for all messages of a claim."""
+        with self._lock:
+            if not self._made and not self.queue_controller.exists(
+                    rule.queue, self.project):
+                self.queue_controller.create(rule.queue, project=self.project)
+            self._made = True
 
     @property
     def _source(self) -> str:

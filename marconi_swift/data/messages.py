@@ -102,8 +102,6 @@ class MessageController(storage.Message):
                 unplaced = self._place(container, made)
                 if unplaced:
                     self._make_room(container, queue, project)
-                    # Nobody can have read beyond them in a new container.
-                    began = time.monotonic()
                     self._place(container, unplaced, insist=True)
                     # It may have been deleted while the room was made.
                     self._check_queue(queue, project)

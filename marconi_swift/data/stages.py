@@ -49,20 +49,26 @@ class _Handler:
             lambda container: store.make_container(container, policy),
             self._containers(name, project))
 
-    def delete(self, name: str, project: str | None = None) -> None:
+    def delete(self, name: str, project: str | None = None) -> bool:
         """Remove its messages, claims and containers, and its record.
 
-        Nothing of it is left on return. After an error, calling it again
-        goes on with what is left. Until its record is gone, whoever posts
-        makes its containers anew; so they are removed before that, for a
-        crash to leave a queue that can be deleted again, and after it.
+        Nothing of it is left on return, but for what somebody posted or
+        claimed who had looked for it before. After an error, calling it
+        again goes on with what is left. Until its record is gone, whoever
+        posts makes its containers anew; so they are removed before that, for
+        a crash to leave a queue that can be deleted again, and after it.
 
+        :returns: True, so that Zaqar does not go on to the controller behind
+            this stage: by then, its record may be that of a new queue.
         :raises zaqar.storage.errors.ConnectionError: something is left.
         """
+        store: objects.ObjectStore = self._account.store
         containers = self._containers(name, project)
-        self._account.store.each(self._remove, containers)
+        store.each(self._remove, containers)
         self._controller.delete(name, project=project)
-        self._account.store.each(self._remove, containers)
+        store.each(lambda container: self._remove_rest(
+            container, name, project), containers)
+        return True
 
     @property
     def _account(self) -> Any:
@@ -86,6 +92,17 @@ class _Handler:
         raise store_errors.SwiftError(
             f'Container {container} is being written to while it is being '
             'deleted. Stop its posters, and delete the queue again.')
+
+    def _remove_rest(
+        self, container: str, name: str, project: str | None,
+    ) -> None:
+        """Remove what was listed before there was a new one of the name."""
+        store: objects.ObjectStore = self._account.store
+        rows = store.page(container)
+        if not rows or self._controller.exists(name, project=project):
+            return
+        store.delete_many(container, [row.name for row in rows])
+        store.drop_container(container)
 
     def _count(
         self, name: str, project: str | None,

@@ -22,9 +22,11 @@ holder        object :func:`marconi_swift.names.subscriber`;
 
 The subscription is the authority. A holder only keeps others from giving its
 subscriber a second one, and is void unless the subscription that it names is
-there and is of that subscriber. So it is written first, and removed last: a
-crash in between leaves a void one, and never two subscriptions of one
-subscriber, nor anything that says there is one when there is none.
+there and is of that subscriber. So it is written before the subscription, is
+never shortened, and goes by itself when the subscription would have expired.
+Whatever is done at the same time, or cut short, leaves void ones, and never
+two subscriptions of one subscriber, nor anything that says there is one when
+there is none.
 """
 
 import bisect
@@ -173,17 +175,21 @@ class SubscriptionController(storage.Subscription):
         if new.subscriber != old.subscriber:
             if not self._store_first(container, new):
                 raise errors.SubscriptionAlreadyExists()
-            self._vacate(container, old)
             return
-        if new.expires != old.expires:
+        if new.expires > old.expires:
             # First, so that it lasts as long as the subscription.
             self._store.annotate(
                 container, names.subscriber(new.subscriber),
                 content_type=new.holder_type(), delete_at=new.delete_at)
-        if new.options != old.options:
-            self._put(self._store, container, new)
-        else:
+        if new.options == old.options:
             self._annotate(container, new)
+            return
+        self._put(self._store, container, new)
+        holder = self._of(container, new.subscriber)
+        if holder is not None and holder.id != new.id:
+            # It was deleted meanwhile, and its subscriber has another.
+            self._store.delete(container, names.subscription(new.id))
+            raise errors.SubscriptionDoesNotExist(new.id)
 
     def exists(
         self, queue: str, subscription_id: str, project: str | None = None,
@@ -205,7 +211,6 @@ class SubscriptionController(storage.Subscription):
             return
         self._store.delete(container, names.subscription(found.id))
         self._listings.forget(container)
-        self._vacate(container, found)
 
     def get_with_subscriber(
         self, queue: str, subscriber: str, project: str | None = None,
@@ -225,7 +230,8 @@ class SubscriptionController(storage.Subscription):
     ) -> None:
         """Note that the subscriber wants the messages, or does not.
 
-        The last writer wins; the ttl goes on.
+        The ttl goes on. The last writer wins: a renewal at the very moment
+        can be undone.
 
         :raises zaqar.storage.errors.SubscriptionDoesNotExist: there is none
             in this queue.
@@ -289,20 +295,13 @@ class SubscriptionController(storage.Subscription):
                 container, holder, content_type=subscription.holder_type(),
                 body=subscription.id.encode(),
                 delete_at=subscription.delete_at))
+            store.check_time()
             self._put(store, container, subscription)
 
         stored: bool = self._elections.once(
             f'{container}/{names.subscriber(subscriber)}',
             lambda: self._of(container, subscriber) is not None, write)
         return stored
-
-    def _vacate(
-        self, container: str, subscription: records.Subscription,
-    ) -> None:
-        """Remove a holder that is void, unless it has changed since."""
-        self._store.delete(
-            container, names.subscriber(subscription.subscriber),
-            only_if_delete_at=math.ceil(subscription.delete_at))
 
     def _annotate(
         self, container: str, subscription: records.Subscription,

@@ -142,6 +142,15 @@ class ObjectStore:
             self._policy, deadline=deadline)
         return hurried
 
+    def check_time(self) -> None:
+        """See that it is not too late to ask anything more.
+
+        :raises errors.SwiftError: the moment given to :meth:`until` is past.
+        """
+        if time.monotonic() >= self._policy.deadline:
+            raise errors.SwiftError(
+                'Swift took so long that what it is asked for is given up.')
+
     # Objects
 
     def create(
@@ -398,13 +407,13 @@ class ObjectStore:
     def now(self) -> float:
         """Seconds since the epoch by Swift's clock, up to a second less.
 
-        By this machine's, before Swift has answered anything.
+        By this machine's, if Swift has not told its time yet.
         """
         told, at = self._heard[0]
         ours: float = timeutils.utcnow_ts(True)
-        if not told:
-            return ours
-        return email_utils.parsedate_to_datetime(told).timestamp() + ours - at
+        date = email_utils.parsedate_tz(told)
+        return ours if date is None else (
+            email_utils.mktime_tz(date) + ours - at)
 
     # Inside
 

@@ -184,6 +184,8 @@ class _Login:
             if self._endpoint is None:
                 self._endpoint = self._auth.get_endpoint(
                     self._session, **self._settings.endpoint_filter)
+            # One that is no URL is not found out anywhere else.
+            parse.urlsplit(self._endpoint or '')
         if self._endpoint is None or token is None:
             raise errors.Unauthorized(
                 'The service catalogue names no endpoint for '

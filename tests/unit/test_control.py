@@ -114,6 +114,22 @@ class TestQueues(ControlTest):
 
         self.assertEqual({'a': 2}, others.get_metadata('q', 'p'))
 
+    def test_metadata_that_python_calls_equal_are_changed(self) -> None:
+        metadata = self.queues.get_metadata('q', 'p')
+        metadata['a'] = True
+
+        self.queues.set_metadata('q', metadata, 'p')
+
+        self.assertIs(True, self.queues.get('q', 'p')['a'])
+
+    def test_metadata_of_another_queue_are_replaced_as_a_whole(self) -> None:
+        self.queues.create('other', {'b': 1}, project='p')
+
+        self.queues.set_metadata(
+            'other', self.queues.get_metadata('q', 'p'), 'p')
+
+        self.assertEqual({'a': 1}, self.queues.get('other', 'p'))
+
     def test_metadata_are_replaced_as_a_whole(self) -> None:
         self.queues.set_metadata('q', {'b': 2}, 'p')
 
@@ -291,6 +307,8 @@ class TestElections(ControlTest):
             for number in range(1, 20)]
 
         self.assertTrue(self.control.queue_controller.create('q'))
+        # Sent again, it could hit somebody who creates another later.
+        self.assertEqual(2, self.requests().count('DELETE'))
         self.assertFalse(self.control.queue_controller.create('q'))
 
     def test_that_nobody_wins_are_given_up(self) -> None:

@@ -51,7 +51,8 @@ _CALLS: dict[str, Primitive] = {
 }
 
 #: What calls functions that its caller gives, or nothing, but not Swift.
-_CALLERS = {'insist', 'each', 'outcomes', 'both', 'until', 'now'}
+_CALLERS = {'insist', 'each', 'outcomes', 'both', 'until', 'now',
+            'check_time'}
 
 _NOT_NOW = (408, 429, 498, 500, 502, 503, 504, 507)
 

@@ -222,8 +222,8 @@ class TestUpdates(SubscriptionTest):
         """What a crash leaves of a changed subscriber stays void."""
         self.swift.faults[:] = [fake_swift.Fault(
             1, 'before', KeyboardInterrupt(),  # type: ignore[arg-type]
-            lambda request: (request.method == 'DELETE'
-                             and 'subscriptions' in str(request.container)))]
+            lambda request: (request.method == 'PUT' and str(
+                request.name).startswith(names.subscription(''))))]
         self.assertRaises(KeyboardInterrupt, self.update, self.made,
                           subscriber='http://new')
 
@@ -233,8 +233,43 @@ class TestUpdates(SubscriptionTest):
         self.subscriptions.delete('q', self.made, project='p')
 
         self.assertEqual([[]], self.pages())
+        self.later(30)
         for subscriber in ('http://me', 'http://new', 'http://third'):
             self.assertIsNotNone(self.create(subscriber))
+
+    def test_of_the_ttl_keep_others_out_as_long_as_it_lasts(self) -> None:
+        self.update(self.made, ttl=100_000)
+        self.swift.faults[:] = [fake_swift.Fault(
+            1, 'before', KeyboardInterrupt(),  # type: ignore[arg-type]
+            lambda request: request.method == 'POST')]
+        self.assertRaises(
+            KeyboardInterrupt, self.update, self.made, ttl=60)
+        self.later(90_000)
+
+        self.assertIsNone(self.create())
+        self.assertEqual(self.made, self.subscriptions.get_with_subscriber(
+            'q', 'http://me', project='p')['id'])
+
+    def test_beside_a_deletion_make_no_second_one(self) -> None:
+        another = self.another()
+        made: list[str] = []
+
+        def interfere(step: str, request: fake_swift.Request) -> None:
+            if (step, request.method) == ('arrive', 'PUT') and not made:
+                made.append('')
+                another.delete('q', self.made, project='p')
+                made[:] = [another.create(
+                    'q', 'http://me', 600, {}, project='p')]
+
+        self.swift.on_step = interfere
+        self.assertRaises(
+            errors.SubscriptionDoesNotExist, self.update, self.made,
+            options={'a': 1})
+        self.swift.on_step = None
+
+        self.assertEqual([['http://me'], []], self.pages())
+        self.assertEqual(made[0], self.subscriptions.get_with_subscriber(
+            'q', 'http://me', project='p')['id'])
 
     def test_that_confirm_do_not_bring_back_what_was_deleted(self) -> None:
         self.swift.faults[:] = [fake_swift.Fault(
