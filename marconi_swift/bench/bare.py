@@ -26,11 +26,12 @@ from http import client as http
 import json
 import math
 import threading
-import time
 from typing import Any
 from typing import NamedTuple
 from typing import TypeVar
 from urllib import parse
+
+from keystoneauth1 import session as ksa_session
 
 from marconi_swift import names
 from marconi_swift import records
@@ -79,8 +80,6 @@ class Bare(drivers.Ours):
         assert spec.swift is not None
         self._url = parse.urlsplit(spec.swift.storage_url)
         auth = settings.make_auth()
-        from keystoneauth1 import session as ksa_session
-
         self._token: str = auth.get_token(ksa_session.Session())
         expires = records.now() + drivers.TTL
         #: Headers of the driver's size and kind, made once.
@@ -106,16 +105,9 @@ class Bare(drivers.Ours):
         return self._each(put, messages)
 
     def page(self, queue: str, limit: int) -> list[verdict.Message]:
-        rows = self._list(queue, _ROWS)
-        at = records.now()
-        free = [row['name'] for row in rows
-                if f'until={math.floor(at)}'[:8] not in row['content_type']]
-        return self.read(queue, free[:limit])
-
-    def read(
-        self, queue: str, ids: Iterable[str],
-    ) -> list[verdict.Message]:
-        return self._each(lambda name: self._get(queue, name, {}), ids)
+        free = [row['name'] for row in self._list(queue, _ROWS)
+                if 'until=' not in row['content_type']]
+        return self._get_all(queue, free[:limit])
 
     def delete(
         self, queue: str, message_id: str, claim: str | None = None,
@@ -152,7 +144,7 @@ class Bare(drivers.Ours):
 
     def get_claim(self, queue: str, claim: str) -> list[verdict.Message]:
         self._read_claim(queue, claim)
-        return self.read(queue, self._claimed[claim].messages)
+        return self._get_all(queue, self._claimed[claim].messages)
 
     def renew(self, queue: str, claim: str) -> None:
         self._read_claim(queue, claim)
@@ -194,6 +186,11 @@ class Bare(drivers.Ours):
         self._annotate(queue, name, self._held)
         self._ask('HEAD', self._claims_of(queue), gate, _NEWEST)
         return message
+
+    def _get_all(
+        self, queue: str, names: Iterable[str],
+    ) -> list[verdict.Message]:
+        return self._each(lambda name: self._get(queue, name, {}), names)
 
     def _get(
         self, queue: str, name: str, headers: Mapping[str, str],

@@ -42,7 +42,7 @@ def number(message: Message, size: int) -> int | None:
 class Verdict:
     """What was wrong, and what was left undone.
 
-    Numbers of messages, and of exceptions by what they say.
+    Numbers of messages, and of exceptions by their class.
     """
 
     #: Given out more than once.
@@ -55,12 +55,14 @@ class Verdict:
     left: int = 0
     errors: collections.Counter[str] = dataclasses.field(
         default_factory=collections.Counter)
+    #: What one of the exceptions said.
+    example: str = ''
 
     def __add__(self, other: 'Verdict') -> 'Verdict':
         return Verdict(
             self.duplicates + other.duplicates, self.lost + other.lost,
             self.unexpected + other.unexpected, self.left + other.left,
-            self.errors + other.errors)
+            self.errors + other.errors, self.example or other.example)
 
     @property
     def wrong(self) -> bool:
@@ -70,7 +72,8 @@ class Verdict:
 
     def failed(self, error: BaseException) -> None:
         """Add an exception."""
-        self.errors[f'{type(error).__name__}: {error}'[:120]] += 1
+        self.errors[type(error).__name__] += 1
+        self.example = self.example or str(error)
 
 
 def compare(

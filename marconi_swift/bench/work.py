@@ -23,6 +23,7 @@ from typing import Any
 from typing import NamedTuple
 
 from marconi_swift.bench import drivers
+from marconi_swift.bench import making
 from marconi_swift.bench import verdict
 
 KIB = 1024
@@ -34,7 +35,10 @@ PAGE = 20
 BATCH = 10
 
 #: Seconds after which consumers give up on what is left.
-PATIENCE = 120.0
+PATIENCE = 60.0
+
+#: Seconds between two looks at queues that gave nothing.
+PAUSE = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,9 +58,9 @@ class Sizes:
     bodies: Sequence[int] = (16 * KIB, 256 * KIB)
 
 
-#: What :option:`--quick` measures.
+#: What is measured in a hurry.
 QUICK = Sizes(
-    queues=(20, 500), claimed=(100,), messages=40, threads=(1, 8),
+    queues=(20, 200), claimed=(100,), messages=40, threads=(1, 8),
     processes=2, many=8, bodies=(16 * KIB,))
 
 
@@ -107,9 +111,8 @@ class Work:
         """How long it took, if it was not all the time of :meth:`run`."""
         return None
 
-
-def numbered(count: int, what: str = '') -> str:
-    return f'{count:,}{what}'
+    def close(self) -> None:
+        """End what it has started."""
 
 
 def sized(size: int) -> str:
@@ -148,14 +151,14 @@ class Page(Work):
 
     def __init__(
         self, count: int, free: int, claimed: int = 0,
-        size: int = drivers.SIZE,
+        size: int = drivers.SIZE, central: bool = False,
     ) -> None:
         where = f'{claimed:,} claimed' if claimed else f'{free:,}'
         super().__init__(
             f'list {count}{sized(size)} '
             f'{"behind" if claimed else "of"} {where}')
         self.messages = count
-        self.central = (free, claimed) in ((1000, 0), (PAGE, 500))
+        self.central = central
         self._filled = free, claimed, size
 
     def prepare(self, driver: drivers.Driver) -> Task:
@@ -183,11 +186,10 @@ def checked_part(
 class Claim(Work):
     """Claim messages of a queue that has just so many."""
 
-    central = True
-
     def __init__(self, count: int) -> None:
         super().__init__(f'claim {count}')
         self.messages = count
+        self.central = count == BATCH
 
     def prepare(self, driver: drivers.Driver) -> Task:
         return Task(driver.fresh(self.messages))
@@ -291,7 +293,7 @@ def checked_gone(
 ) -> verdict.Verdict:
     """Check that nothing is in a queue that was given out before."""
     return verdict.compare(
-        (), drivers.messages_left(driver, task.queue.name, task.given),
+        (), driver.read(task.queue.name, task.given),
         task.queue.size)
 
 
@@ -432,7 +434,7 @@ class Life(Work):
         self, driver: drivers.Driver, task: Task, outcome: Any,
     ) -> verdict.Verdict:
         there = [message for queue, ids in outcome.ids.items()
-                 for message in drivers.messages_left(driver, queue, ids)]
+                 for message in driver.read(queue, ids)]
         return outcome.verdict + verdict.compare(
             range(self.messages), outcome.messages, task.queue.size, there)
 
@@ -471,12 +473,19 @@ class _Living:
     def finish(self) -> None:
         """Consume what is left, for a while."""
         deadline = time.monotonic() + PATIENCE
-        while len(self.got) < self._wanted and time.monotonic() < deadline:
+        while self._missing and time.monotonic() < deadline:
             for queue in self._queues:
                 while self._attempt(self._consume, queue):
                     pass
             if self.verdict.errors:
+                # What failed may be claimed until long after.
                 return
+            if self._missing:
+                time.sleep(PAUSE)
+
+    @property
+    def _missing(self) -> bool:
+        return len({message['id'] for message in self.got}) < self._wanted
 
     def _post(self, queue: str, batch: list[dict[str, Any]]) -> None:
         ids = self._driver.post(queue, batch)
@@ -582,8 +591,6 @@ def _processes(
 
 
 def _join(spec: drivers.Spec, barrier: Any) -> None:
-    from marconi_swift.bench import making
-
     _mine.update(driver=making.make(spec), barrier=barrier)
 
 
@@ -615,8 +622,10 @@ def everything(sizes: Sizes) -> list[Work]:
     return [
         Post(1),
         Post(PAGE),
-        *(Page(PAGE, size) for size in sizes.queues),
-        *(Page(PAGE, PAGE, claimed) for claimed in sizes.claimed),
+        *(Page(PAGE, size, central=size == sizes.queues[1])
+          for size in sizes.queues),
+        *(Page(PAGE, PAGE, claimed, central=claimed == sizes.claimed[0])
+          for claimed in sizes.claimed),
         *(Claim(count) for count in (1, 10, PAGE)),
         GetClaim(10),
         Renew(10),

@@ -22,13 +22,13 @@ import marconi_swift
 _PACKAGE = pathlib.Path(marconi_swift.__file__).parent
 
 #: From the top down; modules of one layer may import one another.
-_LAYERS = ('standalone manage', 'driver', 'data', 'control',
+_LAYERS = ('bench standalone manage', 'driver', 'data', 'control',
            'gate election cache', 'records',
            'store', 'options names version')
 
 #: Who may import what of Swift's and Keystone's clients.
 _CLIENTS = {'swiftclient': {'store'}, 'requests': {'store'},
-            'keystoneauth1': {'store', 'options'}}
+            'keystoneauth1': {'store', 'options', 'bench'}}
 
 
 def _modules() -> Iterator[tuple[str, str, str]]:
