@@ -127,7 +127,7 @@ class Series:
             'seconds': [round(each, 6) for each in times],
             'median': round(statistics.median(times), 6),
             'p95': round(percentile_95(times), 6),
-            'cpu': round(statistics.median(
+            'cpu': None if self.work.elsewhere else round(statistics.median(
                 sample.cpu for sample in self.samples), 6),
             'wrong': found.wrong,
             'duplicates': found.duplicates,
@@ -184,8 +184,7 @@ class Measuring:
                     one.samples.append(self.sample(work, driver, delay))
                     one.spent += time.monotonic() - began
         for driver, one in series.items():
-            if not work.concurrent and not delay and (
-                    1 < one.requests.total() != one.chain):
+            if not work.concurrent and 1 < one.requests.total() != one.chain:
                 one.held_chain = self.sample(
                     work, driver, one.holding).chain
             self._tell(f'{work.name}, {driver.name}: '

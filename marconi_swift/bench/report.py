@@ -131,6 +131,7 @@ def text(content: dict[str, Any]) -> str:
             ['Work', 'Driver', 'Requests', 'Chain', 'Median', 'p95',
              'CPU', 'Times', 'n', 'Not right'])
         table.set_style(prettytable.TableStyle.PLAIN_COLUMNS)
+        table.left_padding_width, table.right_padding_width = 0, 2
         table.align = 'r'
         table.align['Work'] = table.align['Driver'] = 'l'  # type: ignore
         table.align['Not right'] = 'l'  # type: ignore
@@ -173,8 +174,8 @@ def methods(result: Result) -> str:
     return f'{counts.total()}: {parts}'
 
 
-def milliseconds(seconds: float) -> str:
-    return f'{seconds * 1000:,.1f}'
+def milliseconds(seconds: float | None) -> str:
+    return '' if seconds is None else f'{seconds * 1000:,.1f}'
 
 
 def complaint(result: Result) -> str:

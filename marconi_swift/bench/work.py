@@ -60,7 +60,7 @@ class Sizes:
 
 #: What is measured in a hurry.
 QUICK = Sizes(
-    queues=(20, 200), claimed=(100,), messages=40, threads=(1, 8),
+    queues=(20, 100), claimed=(50,), messages=30, threads=(1, 8),
     processes=2, many=8, bodies=(16 * KIB,))
 
 
@@ -86,12 +86,13 @@ class Work:
     central = False
     #: Whether several do it at once, so that the longest chain says nothing.
     concurrent = False
+    #: Whether other processes do it, so that this one's time says nothing.
+    elsewhere = False
+    #: How many messages it is about.
+    messages = 1
 
     def __init__(self, name: str) -> None:
         self.name = name
-
-    #: How many messages it is about.
-    messages = 1
 
     def prepare(self, driver: drivers.Driver) -> Task:
         """Make all that is needed to do it once."""
@@ -519,7 +520,7 @@ class Race(Work):
     """
 
     bare = False
-    concurrent = True
+    concurrent = elsewhere = True
 
     def __init__(self, messages: int, processes: int) -> None:
         super().__init__(f'claim {messages:,}, {processes} processes')
