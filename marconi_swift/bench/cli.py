@@ -25,6 +25,7 @@ import time
 
 from marconi_swift.bench import drivers
 from marconi_swift.bench import measuring
+from marconi_swift.bench import plan as plans
 from marconi_swift.bench import report
 from marconi_swift.bench import servers
 from marconi_swift.bench import work as works
@@ -85,7 +86,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    sizes = works.Sizes()
+    sizes = plans.Sizes()
     add('--quick', action='store_true',
         help='the central work alone, small, in less than two minutes')
     add('--json', type=pathlib.Path, metavar='FILE',
@@ -138,11 +139,11 @@ def _shown(option: str) -> str:
             if isinstance(value, list) else f'{value:g}')
 
 
-def sizes_of(options: argparse.Namespace) -> works.Sizes:
+def sizes_of(options: argparse.Namespace) -> plans.Sizes:
     """How much of each work was asked for."""
-    usual = works.QUICK if options.quick else works.Sizes()
+    usual = plans.QUICK if options.quick else plans.Sizes()
     given = {name: getattr(options, name) for name in usual.__dict__}
-    sizes = works.Sizes(**{
+    sizes = plans.Sizes(**{
         name: usual.__dict__[name] if value is None else value
         for name, value in given.items()})
     if len(sizes.queues) < 2:
@@ -160,7 +161,7 @@ def run(options: argparse.Namespace) -> None:
         if getattr(options, name) is None:
             setattr(options, name, value)
     if options.list:
-        names = [work.name for work in works.everything(sizes_of(options))]
+        names = [work.name for work in plans.everything(sizes_of(options))]
         sys.stdout.write('\n'.join(names) + '\n')
         return
     # What drivers log of errors is counted.
@@ -189,13 +190,13 @@ def _measure(
                       mongodb=options.mongodb) as site:
         for driver in site.drivers:
             driver.warm_up()
-        measuring_ = measuring.Measuring(
+        meter = measuring.Meter(
             site.drivers, site.tally, rounds=options.rounds,
             budget=options.budget, tell=progress.tell)
         try:
             for work, delay in plan:
                 progress.step()
-                told.add(measuring_.measure(work, delay), replicas)
+                told.add(meter.measure(work, delay), replicas)
         finally:
             for work, _ in plan:
                 work.close()
@@ -206,7 +207,7 @@ def _plan(
 ) -> Iterator[tuple[works.Work, float]]:
     """All work, and the seconds of delay with which it is done."""
     everything = [
-        work for work in works.everything(sizes_of(options))
+        work for work in plans.everything(sizes_of(options))
         if any(text in work.name for text in options.work)]
     for delay in options.delays:
         if replicas > 1 and delay:

@@ -146,7 +146,7 @@ def percentile_95(times: Sequence[float]) -> float:
     return statistics.quantiles(times, n=20, method='inclusive')[-1]
 
 
-class Measuring:
+class Meter:
     """Measures drivers side by side on one Swift."""
 
     def __init__(

@@ -133,8 +133,8 @@ def text(content: dict[str, Any]) -> str:
         table.set_style(prettytable.TableStyle.PLAIN_COLUMNS)
         table.left_padding_width, table.right_padding_width = 0, 2
         table.align = 'r'
-        table.align['Work'] = table.align['Driver'] = 'l'  # type: ignore
-        table.align['Not right'] = 'l'  # type: ignore
+        table.align['Work'] = table.align['Driver'] = 'l'
+        table.align['Not right'] = 'l'
         table.add_rows([_line(result, by_driver)
                         for by_driver in by_work.values()
                         for result in by_driver.values()])
@@ -166,7 +166,8 @@ def _line(result: Result, by_driver: dict[str, Result]) -> list[str]:
 
 def methods(result: Result) -> str:
     """Requests, and their methods: ``21: 20 PUT, 1 GET``."""
-    counts = collections.Counter(result['requests'])
+    counts: collections.Counter[str] = collections.Counter(
+        result['requests'])
     if not counts:
         return '-'
     parts = ', '.join(f'{count} {method}'
@@ -240,7 +241,9 @@ def of_bare(by_driver: dict[str, Result]) -> float | None:
     """
     if not {drivers.OURS, drivers.BARE} <= by_driver.keys():
         return None
-    ours, bare = (
-        sum(by_driver[name]['requests'].values()) / by_driver[name]['median']
-        for name in (drivers.OURS, drivers.BARE))
-    return ours / bare
+    return _rate(by_driver[drivers.OURS]) / _rate(by_driver[drivers.BARE])
+
+
+def _rate(result: Result) -> float:
+    """Requests a second."""
+    return float(sum(result['requests'].values()) / result['median'])
