@@ -151,15 +151,20 @@ def sizes_of(options: argparse.Namespace) -> plans.Sizes:
     return sizes
 
 
+def fill_in(options: argparse.Namespace) -> None:
+    """Say the usual where nothing was said."""
+    for name, value in (QUICK if options.quick else FULL).items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
+
+
 def run(options: argparse.Namespace) -> None:
     """Measure all that was asked for, and print it.
 
     :raises marconi_swift.standalone.errors.StandaloneError: something could
         not be started.
     """
-    for name, value in (QUICK if options.quick else FULL).items():
-        if getattr(options, name) is None:
-            setattr(options, name, value)
+    fill_in(options)
     if options.list:
         names = [work.name for work in plans.everything(sizes_of(options))]
         sys.stdout.write('\n'.join(names) + '\n')
@@ -183,7 +188,7 @@ def _measure(
     if missing := set(wanted) - set(there):
         raise ValueError(f'There is no {" and no ".join(sorted(missing))} to '
                          f'measure; there are {", ".join(there)}.')
-    plan = list(_plan(options, replicas))
+    plan = list(planned(options, replicas))
     progress = Progress(len(plan))
     progress.tell(f'starting a Swift with {replicas} replicas in {folder}')
     with servers.site(folder, wanted, replicas=replicas, redis_server=redis,
@@ -202,7 +207,7 @@ def _measure(
                 work.close()
 
 
-def _plan(
+def planned(
     options: argparse.Namespace, replicas: int,
 ) -> Iterator[tuple[works.Work, float]]:
     """All work, and the seconds of delay with which it is done."""

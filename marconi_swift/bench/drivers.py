@@ -118,6 +118,10 @@ class Driver(abc.ABC):
             self._kept[key] = self.fresh(*key)
         return self._kept[key]
 
+    def share(self, other: 'Driver') -> None:
+        """Use the queues that are kept for another driver of the account."""
+        self._kept = other._kept
+
     def warm_up(self) -> None:
         """Open the connections and threads that work will use."""
         queue = self.fresh()

@@ -50,9 +50,9 @@ def everything(sizes: Sizes) -> list[work.Work]:
     return [
         work.Post(1),
         _central(work.Post(page)),
-        work.Page(page, sizes.queues[0]),
-        _central(work.Page(page, sizes.queues[1])),
-        *(work.Page(page, size) for size in sizes.queues[2:]),
+        _listing(sizes.queues[0]),
+        _central(_listing(sizes.queues[1])),
+        *map(_listing, sizes.queues[2:]),
         _central(work.Page(page, page, sizes.claimed[0])),
         *(work.Page(page, page, claimed) for claimed in sizes.claimed[1:]),
         work.Claim(1),
@@ -76,6 +76,11 @@ def everything(sizes: Sizes) -> list[work.Work]:
         crowds.Life(sizes.messages, 8, sizes.many),
         crowds.Race(sizes.messages, sizes.processes),
     ]
+
+
+def _listing(size: int) -> work.Work:
+    """List a page of a queue of so many messages."""
+    return work.Page(min(work.PAGE, size), size)
 
 
 def _central(one: work.Work) -> work.Work:
