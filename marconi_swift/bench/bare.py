@@ -26,6 +26,7 @@ from http import client as http
 import json
 import math
 import threading
+import time
 from typing import Any
 from typing import NamedTuple
 from typing import TypeVar
@@ -43,6 +44,10 @@ _T = TypeVar('_T')
 
 #: Seconds that Swift gets to answer; also with a delay at the proxy.
 _PATIENCE = 60.0
+
+#: Seconds after which a connection that nobody used is opened anew: Swift's
+#: proxy closes it after a minute.
+_STALE = 30.0
 
 #: Rows of the listings that the driver begins with.
 _ROWS = 1000
@@ -234,13 +239,10 @@ class Bare(drivers.Ours):
 
         :raises Refused: it was not done.
         """
-        if not hasattr(self._local, 'connection'):
-            self._local.connection = http.HTTPConnection(
-                self._url.netloc, timeout=_PATIENCE)
         path = f'{self._url.path}/{parse.quote(container)}'
         if name:
             path += f'/{name}'
-        connection: http.HTTPConnection = self._local.connection
+        connection = self._connection()
         connection.request(method, path + query, body or None, {
             **(headers or {}), 'X-Auth-Token': self._token})
         answer = connection.getresponse()
@@ -248,3 +250,15 @@ class Bare(drivers.Ours):
         if answer.status // 100 != 2:
             raise Refused(f'{answer.status} to {method}')
         return content
+
+    def _connection(self) -> http.HTTPConnection:
+        """The connection of this thread; it opens when it is used."""
+        local, now = self._local, time.monotonic()
+        if not hasattr(local, 'connection'):
+            local.connection = http.HTTPConnection(
+                self._url.netloc, timeout=_PATIENCE)
+        elif now - local.used > _STALE:
+            local.connection.close()
+        local.used = now
+        connection: http.HTTPConnection = local.connection
+        return connection

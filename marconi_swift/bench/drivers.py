@@ -59,6 +59,9 @@ CLAIMED_AT_ONCE = 20
 #: Objects written side by side when a queue is filled.
 _WIDTH = 32
 
+#: Messages that are written before it is seen that the program was stopped.
+_UNSTOPPABLE = 5 * CLAIMED_AT_ONCE
+
 
 class Spec(NamedTuple):
     """All that another process needs to make the same driver."""
@@ -301,7 +304,7 @@ class Ours(ZaqarDriver):
         account = self.data.account
         prefix = account.settings.container_prefix
         at = records.now()
-        for batch in _batches(numbers, CLAIMED_AT_ONCE * _WIDTH):
+        for batch in _batches(numbers, _UNSTOPPABLE):
             messages = {each: self._message(at) for each in batch}
             if claimed:
                 messages = self._claim_all(queue, messages, at)
