@@ -227,11 +227,12 @@ class WorkTest(testtools.TestCase):
 
     def meter(
         self, kind: type[drivers.Driver], rounds: int = 1,
+        budget: float = 60.0,
     ) -> measuring.Meter:
         driver = kind(drivers.Spec(drivers.OURS, self.path))
         self.addCleanup(driver.close)
         return measuring.Meter([driver], self.tally, rounds=rounds,
-                               budget=60, tell=lambda _: None)
+                               budget=budget, tell=lambda _: None)
 
     def measure(
         self, kind: type[drivers.Driver], one: work.Work,
@@ -290,10 +291,7 @@ class WorkTest(testtools.TestCase):
         found = self.measure(Failing, work.Claim(1))
 
         self.assertEqual({'LookupError': 1}, found.errors)
-        self.assertStartsWith(found.example, 'no ')
-
-    def assertStartsWith(self, text: str, start: str) -> None:
-        self.assertThat(text, matchers.StartsWith(start))
+        self.assertThat(found.example, matchers.StartsWith('no '))
 
     def test_claimed_messages_are_claimed(self) -> None:
         driver = drivers.Ours(drivers.Spec(drivers.OURS, self.path))
@@ -321,8 +319,7 @@ class WorkTest(testtools.TestCase):
         self.assertEqual([0.02, 0.02, 0.1], self.tally.delays)
 
     def test_a_budget_ends_the_rounds(self) -> None:
-        meter = self.meter(drivers.Ours, rounds=5)
-        meter._budget = 0.0
+        meter = self.meter(drivers.Ours, rounds=5, budget=0.0)
 
         [series] = meter.measure(work.Post(1), 0)
 
@@ -429,6 +426,12 @@ class ReportTest(testtools.TestCase):
 
 class CommandTest(testtools.TestCase):
 
+    def setUp(self) -> None:
+        super().setUp()
+        # They would stay when the test is over.
+        self.useFixture(fixtures.MonkeyPatch(
+            'marconi_swift.standalone.cli.stop_on_signals', lambda: None))
+
     def test_all_work_has_a_name_of_its_own(self) -> None:
         names = [one.name for one in plan.everything(plan.Sizes())]
 
@@ -440,14 +443,13 @@ class CommandTest(testtools.TestCase):
             'post 1 of 256 KiB', 'claim 200, 8 processes']))
 
     def test_listing_the_work(self) -> None:
-        out = self.useFixture(fixtures.StringStream('out')).stream
+        out = io.StringIO()
         self.useFixture(fixtures.MonkeyPatch('sys.stdout', out))
 
         self.assertIsNone(cli.main(['run', '--list']))
 
-        out.seek(0)
         self.assertEqual([one.name for one in plan.everything(plan.Sizes())],
-                         out.read().splitlines())
+                         out.getvalue().splitlines())
 
     def plan(self, *arguments: str, replicas: int = 1) -> dict[float, int]:
         """How much work there is for each delay in milliseconds."""
@@ -470,10 +472,6 @@ class CommandTest(testtools.TestCase):
                          self.plan('--work', 'pop', '--delays', '7'))
 
     def test_a_driver_that_is_not_there(self) -> None:
-        errors = self.useFixture(fixtures.MonkeyPatch(
-            'sys.stderr', io.StringIO()))
-        del errors
-
         self.assertEqual(
             'marconi-swift-bench: There is no mongodb to measure; there are '
             'marconi-swift, swift, bare Swift.',
