@@ -104,7 +104,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         help='the program of a Redis to start (%(default)s, if there is one)')
     add('--mongodb', metavar='URI',
         help='a MongoDB to measure, in databases named '
-             'marconi_swift_bench_...')
+             'marconi_swift_bench_..., which are left there')
     add('--delays', nargs='+', type=float, metavar='MS',
         help='milliseconds for which the proxy holds each request, as a '
              f'network would; 0 is all work ({_shown("delays")})')

@@ -155,7 +155,7 @@ def _line(result: Result, by_driver: dict[str, Result]) -> list[str]:
     ours = by_driver.get(drivers.OURS)
     times = ''
     if ours and ours is not result:
-        times = f'{result["median"] / ours["median"]:.2f}'
+        times = f'{result["median"] / ours["median"]:.3g}'
     return [
         result['work'], result['driver'],
         methods(result), str(result['chain']),

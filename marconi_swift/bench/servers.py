@@ -69,10 +69,10 @@ def site(
     """Run a Swift, and make the drivers that are wanted.
 
     :param folder: where everything is kept; an empty one.
-    :param wanted: names of drivers. What is wanted and can not be had is
-        left out: see :func:`available`.
+    :param wanted: names of drivers, of those that :func:`available` names.
     :param redis_server: the program.
-    :param mongodb: URI of a MongoDB, in which databases are made.
+    :param mongodb: URI of a MongoDB, in which two databases are made and
+        left.
     :raises marconi_swift.standalone.errors.StandaloneError: something can
         not be started.
     """

@@ -361,7 +361,7 @@ class ReportTest(testtools.TestCase):
 
         [bad] = [line for line in lines if 'WRONG' in line]
         self.assertThat(bad, matchers.MatchesRegex(
-            r'post 20 +swift +20: 20 PUT +20 +200\.0 .* 4\.00 .*'
+            r'post 20 +swift +20: 20 PUT +20 +200\.0 .* 4 .*'
             r'WRONG: 3 duplicates, 2 MessageNotClaimedBy'))
 
     def test_what_is_simulated_is_called_so(self) -> None:
