@@ -22,14 +22,14 @@ import marconi_swift
 _PACKAGE = pathlib.Path(marconi_swift.__file__).parent
 
 #: From the top down; modules of one layer may import one another.
-_LAYERS = ('standalone manage', 'driver', 'data', 'control',
+_LAYERS = ('bench standalone manage', 'driver', 'data', 'control',
            'gate election cache', 'records',
            'store', 'options names version')
 
 #: Who may import what of Swift's and Keystone's clients. The standalone
 #: program makes known to its Keystone who there is.
 _CLIENTS = {'swiftclient': {'store'}, 'requests': {'store'},
-            'keystoneauth1': {'store', 'options', 'standalone'}}
+            'keystoneauth1': {'store', 'options', 'standalone', 'bench'}}
 
 
 def _modules() -> Iterator[tuple[str, str, str]]:

@@ -1,0 +1,148 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The benchmark on a real Swift: small, and counted exactly."""
+
+import collections
+import json
+import pathlib
+import subprocess
+import sys
+from typing import Any
+
+import fixtures
+import testtools
+from testtools import content
+from testtools import matchers
+
+from marconi_swift.bench import drivers
+from marconi_swift.bench import plan
+from marconi_swift.bench import servers
+
+# Seconds that all of it may take on a busy machine; an idle one needs less
+# than one minute.
+PATIENCE = 600.0
+
+SIZES = plan.Sizes(queues=(20, 40), claimed=(10,), messages=20,
+                   threads=(1, 2), processes=2, many=2, bodies=(16 * 1024,))
+
+#: Requests and longest chain of this driver, and of Zaqar's own.
+COSTS = {
+    'post 1': ((1, 1), (1, 1)),
+    'post 20': ((20, 1), (20, 20)),
+    'list 20 of 20': ((21, 2), (21, 21)),
+    'list 20 of 40': ((21, 2), (21, 21)),
+    # Two for each that is claimed: the message, and its claim.
+    'list 20 behind 10 claimed': ((21, 2), (41, 41)),
+    'claim 1': ((6, 6), (4, 4)),
+    'claim 10': ((42, 6), (22, 22)),
+    'claim 20': ((82, 6), (42, 42)),
+    'get a claim of 10': ((11, 2), (12, 12)),
+    'renew a claim of 10': ((12, 3), (2, 2)),
+    'release a claim of 20': ((42, 4), (42, 42)),
+    'delete 1 with its claim': ((3, 2), (3, 3)),
+    'delete 1': ((2, 2), (2, 2)),
+    'bulk delete 20': ((20, 1), (20, 20)),
+    'pop 10': ((51, 6), (32, 32)),
+    'stats of 40': ((1, 1), (41, 41)),
+    'post 10 of 16 KiB': ((10, 1), (10, 10)),
+    'list 10 of 16 KiB of 10': ((11, 2), (11, 11)),
+}
+
+
+class BenchTest(testtools.TestCase):
+
+    def run_command(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, '-m', 'marconi_swift.bench', *arguments],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=PATIENCE)
+        self.addDetail(arguments[0], content.text_content(
+            f'{done.stdout}\n{done.stderr}'))
+        self.assertEqual(0, done.returncode)
+        return done.stdout
+
+    def measure(self, folder: pathlib.Path) -> dict[str, Any]:
+        path = folder / 'performance.json'
+        self.run_command(
+            'run', '--json', str(path), '--rounds', '1',
+            '--delays', '0', '--replicas', '1',
+            '--queues', *map(str, SIZES.queues),
+            '--claimed', *map(str, SIZES.claimed),
+            '--messages', str(SIZES.messages),
+            '--threads', *map(str, SIZES.threads),
+            '--processes', str(SIZES.processes),
+            '--many', str(SIZES.many), '--bodies', *map(str, SIZES.bodies))
+        measured: dict[str, Any] = json.loads(path.read_text())
+        return measured
+
+    def test_a_run(self) -> None:
+        folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+
+        measured = self.measure(folder)
+
+        results: dict[str, dict[str, Any]] = collections.defaultdict(dict)
+        for result in measured['results']:
+            results[result['driver']][result['work']] = result
+        self.assertEqual(set(servers.available('redis-server', None)),
+                         set(results))
+        self.check_costs(results)
+        self.check_that_it_is_right(results)
+        self.check_that_bare_requests_are_ours(results)
+        self.check_what_is_drawn(folder)
+
+    def check_costs(self, results: dict[str, dict[str, Any]]) -> None:
+        found = {
+            name: tuple(
+                (sum(results[driver][name]['requests'].values()),
+                 results[driver][name]['chain'])
+                for driver in (drivers.OURS, drivers.SWIFT))
+            for name in COSTS}
+        self.assertEqual(COSTS, found)
+
+    def check_that_it_is_right(
+        self, results: dict[str, dict[str, Any]],
+    ) -> None:
+        for name in (drivers.OURS, drivers.BARE):
+            self.assertEqual([], [
+                result for result in results[name].values()
+                if result['wrong']])
+        # Only processes that race may leave something to claim later.
+        self.assertEqual([], [
+            result for result in results[drivers.OURS].values()
+            if result['left'] and 'processes' not in result['work']])
+        # Zaqar's own gives a message to two at once, so it may be wrong
+        # where several work together, and nowhere else.
+        self.assertEqual([], [
+            result for result in results[drivers.SWIFT].values()
+            if result['wrong'] and not result['concurrent']])
+
+    def check_that_bare_requests_are_ours(
+        self, results: dict[str, dict[str, Any]],
+    ) -> None:
+        for name, result in results[drivers.BARE].items():
+            if not result['concurrent']:
+                self.assertEqual(
+                    results[drivers.OURS][name]['requests'],
+                    result['requests'], name)
+
+    def check_what_is_drawn(self, folder: pathlib.Path) -> None:
+        written = self.run_command(
+            'docs', str(folder / 'performance.json')).split('\n')
+
+        self.assertThat(
+            [pathlib.Path(path).name for path in written if path],
+            matchers.Equals([
+                'performance-1-0.csv', 'performance-machine.csv',
+                'performance-times.svg', 'performance-delays.svg',
+                'performance-ceiling.svg']))
+        shown = self.run_command('table', str(folder / 'performance.json'))
+        self.assertIn('1 replica, nothing added', shown)
