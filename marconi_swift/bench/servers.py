@@ -173,7 +173,7 @@ def _redis(
     program: str, folder: pathlib.Path, swift: swifts.SwiftCluster,
 ) -> Iterator[int]:
     """Run a Redis that writes to its disk every second; gives its port."""
-    port = swift.hold_port('redis')
+    port = swift.site.hold_port('redis')
     home = folder / 'redis'
     home.mkdir()
     with (home / 'log').open('wb') as log:
