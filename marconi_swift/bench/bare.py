@@ -117,12 +117,10 @@ class Bare(drivers.Ours):
     def delete(
         self, queue: str, message_id: str, claim: str | None = None,
     ) -> None:
-        looks: list[Callable[[], object]] = [
-            lambda: self._ask('HEAD', self._messages_of(queue), message_id,
-                              _NEWEST)]
-        if claim is not None:
-            looks.append(lambda: self._read_claim(queue, claim))
-        self._each(lambda look: look(), looks)
+        if claim is None:
+            self._ask('HEAD', self._messages_of(queue), message_id, _NEWEST)
+        else:
+            self._read_claim(queue, claim)
         self._delete(queue, message_id)
 
     def bulk_delete(self, queue: str, ids: Sequence[str]) -> None:

@@ -48,7 +48,7 @@ COSTS = {
     'get a claim of 10': ((11, 2), (12, 12)),
     'renew a claim of 10': ((12, 3), (2, 2)),
     'release a claim of 20': ((42, 4), (42, 42)),
-    'delete 1 with its claim': ((3, 2), (3, 3)),
+    'delete 1 with its claim': ((2, 2), (3, 3)),
     'delete 1': ((2, 2), (2, 2)),
     'bulk delete 20': ((20, 1), (20, 20)),
     'pop 10': ((51, 6), (32, 32)),
