@@ -89,27 +89,33 @@ class Gc(lister.Lister):
         rows: list[tuple[Any, ...]],
     ) -> None:
         """Add what is found to the rows; an error ends this store's."""
-        swept = None
+        after = parsed_args.after
         said = time.monotonic()
         try:
             with contextlib.closing(store.open()) as driver:
                 orphans = self._may_remove_orphans(store, driver, parsed_args)
                 for swept in sweeping.sweep(
-                        driver, after=parsed_args.after,
+                        driver, after=after,
                         rehearse=parsed_args.dry_run, orphans=orphans):
+                    after = swept.container
                     if swept:
                         rows.append((store.name, *swept))
                     if time.monotonic() - said > _REPORT_EVERY:
                         said = time.monotonic()
                         self.app.LOG.info(
                             'Store %s is swept up to container %s.',
-                            store.name, swept.container)
-        except (errors.SwiftError, zaqar_errors.InvalidDriver) as error:
+                            store.name, after)
+        except Exception as error:
+            # Also what Zaqar raises for a pool's options that no driver
+            # takes: the stores after it are swept all the same.
             self.failed = True
+            expected = isinstance(
+                error, (errors.SwiftError, zaqar_errors.InvalidDriver))
             self.app.LOG.error(
                 'Store %s could not be swept to its end: %s To go on: '
-                '--store %s%s', store.name, error, store.name,
-                f' --after {swept.container}' if swept else '')
+                '--store %s%s', store.name,
+                error if expected else repr(error), store.name,
+                f' --after {after}' if after else '')
 
     def _may_remove_orphans(
         self, store: stores.Store, driver: Any,

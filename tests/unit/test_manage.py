@@ -265,6 +265,22 @@ class TestGc(ManageTest):
         self.assertEqual([None] * 2, closed)
 
 
+class TestGcThatFails(ManageTest):
+
+    def test_tells_where_to_go_on_whatever_was_found_so_far(self) -> None:
+        for arguments in ((), ('--store', 'marconi-swift',
+                               '--after', 'marconi:elections')):
+            # There is nothing to remove before the container that fails.
+            self.post(1, ttl=6000)
+            self.swift.faults[:] = [fake_swift.Fault(
+                1, 'before', 503, lambda request: (
+                    request.method, request.container) == (
+                        'GET', self.container))]
+
+            self.assertIn('--after marconi:elections',
+                          self.run_command(*arguments).said)
+
+
 class TestGcOfPools(ManageTest):
     """Each pool has an account of its own, as the stores have together."""
 
@@ -360,6 +376,19 @@ class TestGcOfPools(ManageTest):
         self.assertIn("The auth_type 'magic'", run.said)
         self.assertIn('To go on: --store b', run.said)
         self.assertEqual(2, len(self.left('b')))
+
+    def test_goes_on_if_zaqar_can_not_read_one(self) -> None:
+        self.pool('a')
+        self.pool('b', container_prefix=None)
+        self.pool('c')
+        for name in 'ac':
+            self.fill(name)
+
+        run = self.run_command()
+
+        self.assertEqual(1, run.status)
+        self.assertEqual({'a', 'c'}, {row[0] for row in run.found()})
+        self.assertIn('Store b', run.said)
 
     def test_goes_on_if_one_does_not_answer(self) -> None:
         for name in 'ab':

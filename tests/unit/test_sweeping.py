@@ -408,6 +408,17 @@ class TestWhatIsLeftOfDeletedQueues(SweepingTest):
 
         self.assertGreater(earlier, 15)
 
+    def test_is_not_dead_letters_in_a_queue_half_deleted_before(self) -> None:
+        self.half_delete('dead')
+        self.queues.set_metadata('q', {
+            '_max_claim_count': 1, '_dead_letter_queue': 'dead'}, project='p')
+        self.post('bad', ttl=6000)
+        claim, _ = self.claim()
+        self.claims.delete('q', claim, project='p')
+        self.claim()
+
+        self.assertEqual({}, self.sweep())
+
     def test_is_not_dead_letters_in_a_queue_that_nobody_made(self) -> None:
         self.queues.set_metadata('q', {
             '_max_claim_count': 1, '_dead_letter_queue': 'dead'}, project='p')
