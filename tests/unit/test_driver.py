@@ -82,6 +82,9 @@ class TestDrivers(testtools.TestCase):
         for name in ('enabled', 'trace_message_store',
                      'trace_management_store'):
             self.drivers.conf.set_override(name, True, 'profiler')
+            # osprofiler has one group of options for all configurations.
+            self.addCleanup(
+                self.drivers.conf.clear_override, name, 'profiler')
         control = driver.ControlDriver(self.drivers.conf, None)
         data = driver.DataDriver(self.drivers.conf, None, control)
 
