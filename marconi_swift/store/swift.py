@@ -25,8 +25,10 @@ import weakref
 from keystoneauth1 import exceptions as ksa_errors
 from keystoneauth1 import session as ksa_session
 import requests
+from requests import adapters
 from swiftclient import client as swiftclient
 from swiftclient import exceptions as swiftclient_errors
+import urllib3
 
 from marconi_swift import options
 from marconi_swift import version
@@ -107,35 +109,92 @@ class SwiftTransport:
         self, endpoint: str, method: str, path: str,
         headers: Mapping[str, str], body: bytes,
     ) -> transport.Response:
+        connection = self._connection(endpoint)
         with _translated(f'{method} {path}'):
-            answer = self._connection(endpoint).request(
+            answer = connection.request(
                 method, path, data=body, headers=headers)
             return transport.Response(
-                answer.status_code,
+                answer.status,
                 {key.lower(): value for key, value in answer.headers.items()},
-                answer.content)
+                answer.data)
 
-    def _connection(self, endpoint: str) -> Any:
+    def _connection(self, endpoint: str) -> '_Connection':
+        """Return this thread's connection.
+
+        :raises errors.SwiftError: there can be none with these settings.
+        """
         local = self._local.get()
         if getattr(local, 'endpoint', None) != endpoint:
-            local.connection = _connect(endpoint, self._settings)
+            try:
+                local.connection = _Connection(endpoint, self._settings)
+            except (swiftclient_errors.ClientException, ValueError,
+                    OSError) as exc:
+                # RequestException is an OSError.
+                raise errors.SwiftError(
+                    f'There is no way to {endpoint}: {exc}. Check auth_url, '
+                    'endpoint_override, cafile, certfile and keyfile.',
+                ) from exc
             local.endpoint = endpoint
             self._open.get().add(local.connection)
-        return local.connection
+        connection: _Connection = local.connection
+        return connection
 
 
-def _connect(endpoint: str, settings: options.Settings) -> Any:
-    """Make a connection of swiftclient's, which opens when it is used."""
-    connection = swiftclient.HTTPConnection(
-        endpoint, default_user_agent=_USER_AGENT, timeout=settings.timeout)
-    # Proxies and certificates that the environment names are looked up here,
-    # once: requests would do so for each request, which was a quarter of the
-    # processor time that one takes.
-    session = connection.request_session
-    connection.requests_args.update(session.merge_environment_settings(
-        endpoint, {}, True, settings.verify, settings.certificate))
-    session.trust_env = False
-    return connection
+class _Connection(swiftclient.HTTPConnection):
+    """A connection of swiftclient's, which opens when it is used.
+
+    How to reach the endpoint, proxies and certificates that the environment
+    names included, is found out once and by ``requests``. Each request then
+    goes to urllib3, which ``requests`` would hand it to as well, having spent
+    more than half of the processor time that one takes.
+    """
+
+    def __init__(self, endpoint: str, settings: options.Settings) -> None:
+        super().__init__(
+            endpoint, default_user_agent=_USER_AGENT,
+            timeout=settings.timeout)
+        way = self.request_session.merge_environment_settings(
+            endpoint, {}, True, settings.verify, settings.certificate)
+        self._way = _Way()
+        self._pool, self._base = self._way.find(
+            endpoint, way['verify'], way['cert'], way['proxies'])
+
+    def request(
+        self, method: str, full_path: str, data: bytes | None = None,
+        headers: Mapping[str, str] | None = None, files: None = None,
+    ) -> Any:
+        """Send a request, and read its whole answer."""
+        return self._pool.urlopen(
+            method, self._base + full_path, body=data or None,
+            headers=swiftclient.encode_meta_headers({
+                'User-Agent': self.default_user_agent, **(headers or {})}),
+            redirect=False, retries=False, assert_same_host=False,
+            timeout=self.requests_args['timeout'], decode_content=False)
+
+    def close(self) -> None:
+        self._way.close()
+
+
+class _Way(adapters.HTTPAdapter):
+    """What ``requests`` knows of proxies and certificates."""
+
+    def find(
+        self, url: str, verify: bool | str,
+        certificate: str | tuple[str, str] | None,
+        proxies: dict[str, str],
+    ) -> tuple[Any, str]:
+        """Return a pool of connections, and what goes before each path.
+
+        :raises OSError: there is no such certificate.
+        :raises requests.RequestException: this is no such URL.
+        """
+        first = requests.Request('GET', url).prepare()
+        pool = self.get_connection_with_tls_context(
+            first, verify, proxies, certificate)
+        self.cert_verify(  # type: ignore[no-untyped-call]
+            pool, first.url, verify, certificate)
+        base = self.request_url(first, proxies)
+        return pool, base.removesuffix(first.path_url)
 
 
 class _Login:
@@ -218,9 +277,9 @@ def _translated(what: str) -> Iterator[None]:
 
     A certificate that is not trusted ends a connection before anything is
     sent, and goes on doing so: it is neither unanswered nor tried again.
-    Connections and time-outs come as ``requests`` or ``OSError``; Keystone's
-    as keystoneauth1's; swiftclient, requests and the standard library, which
-    raises ValueError, for a URL that they can not use.
+    Connections and time-outs come as urllib3's or ``OSError``; Keystone's as
+    keystoneauth1's; a URL that the standard library can not use as
+    ``ValueError``.
     """
     try:
         yield
@@ -230,7 +289,7 @@ def _translated(what: str) -> Iterator[None]:
                 f'{what} failed: {exc}. Check the auth_* options, user, '
                 'password and project of this driver.') from exc
         raise errors.Unanswered(f'{what} failed: {exc}') from exc
-    except (ksa_errors.SSLError, requests.exceptions.SSLError) as exc:
+    except (ksa_errors.SSLError, urllib3.exceptions.SSLError) as exc:
         if not _is_distrust(exc):
             raise errors.Unanswered(
                 f'{what} was not answered: {exc}') from exc
@@ -242,10 +301,10 @@ def _translated(what: str) -> Iterator[None]:
         raise errors.Unanswered(f'{what} failed: {exc}') from exc
     except ksa_errors.ClientException as exc:
         raise errors.Unauthorized(f'{what} failed: {exc}') from exc
-    except (requests.RequestException, OSError) as exc:
+    except (urllib3.exceptions.HTTPError, OSError) as exc:
         raise errors.Unanswered(
             f'{what} was not answered: {type(exc).__name__}: {exc}') from exc
-    except (swiftclient_errors.ClientException, ValueError) as exc:
+    except ValueError as exc:
         raise errors.SwiftError(
             f'{what} could not be sent: {exc}. Check auth_url and the '
             'endpoint.') from exc

@@ -29,6 +29,7 @@ _LAYERS = ('bench standalone manage', 'driver', 'data', 'control',
 #: Who may import what of Swift's and Keystone's clients. The standalone
 #: program makes known to its Keystone who there is.
 _CLIENTS = {'swiftclient': {'store'}, 'requests': {'store'},
+            'urllib3': {'store'},
             'keystoneauth1': {'store', 'options', 'standalone', 'bench'}}
 
 

@@ -12,8 +12,6 @@
 """The connection to Swift: what a real one does not produce on demand."""
 
 from concurrent import futures
-import http.client
-import inspect
 import socket
 import ssl
 import threading
@@ -23,9 +21,9 @@ from typing import Any
 import fixtures
 from keystoneauth1 import exceptions as ksa_errors
 import mock
-import requests
-from swiftclient import exceptions as swiftclient_errors
+from requests import certs
 import testtools
+import urllib3
 
 from marconi_swift import options
 from marconi_swift.store import errors
@@ -81,15 +79,15 @@ class TransportTest(testtools.TestCase):
         super().setUp()
         self.connection = mock.Mock()
         self.connect = self.useFixture(fixtures.MockPatch(
-            'swiftclient.client.HTTPConnection',
+            'marconi_swift.store.swift._Connection',
             return_value=self.connection)).mock
         self.answers(200)
 
     def answers(self, *statuses: int) -> None:
         self.connection.request.side_effect = [
             types.SimpleNamespace(
-                status_code=status, headers={'X-Timestamp': '1'},
-                content=b'body')
+                status=status, headers={'X-Timestamp': '1'},
+                data=b'body')
             for status in statuses]
 
     def tokens(self) -> list[str]:
@@ -105,39 +103,70 @@ class TestConnections(testtools.TestCase):
                      'NO_PROXY', 'https_proxy', 'HTTPS_PROXY'):
             self.useFixture(fixtures.EnvironmentVariable(name, None))
 
-    def settings_of(self, **settings: Any) -> dict[str, Any]:
-        """What swiftclient gives requests with each request."""
-        connection = swift._connect(
-            'https://swift.example.org/v1/AUTH_me', _settings(**settings))
-        self.assertFalse(connection.request_session.trust_env)
-        arguments: dict[str, Any] = connection.requests_args
-        return arguments
+    def connection(
+        self, endpoint: str = 'https://swift.example.org/v1/AUTH_me',
+        **settings: Any,
+    ) -> swift._Connection:
+        return swift._Connection(endpoint, _settings(**settings))
+
+    def file(self) -> str:
+        return self.useFixture(fixtures.TempDir()).join('..')
 
     def test_verify_tls_as_told(self) -> None:
-        for verify in (True, False, '/ca'):
-            self.assertEqual(
-                verify, self.settings_of(verify=verify)['verify'])
+        ca = self.file()
+        for verify, required, trusted in (
+                (True, 'CERT_REQUIRED', certs.where()),
+                (False, 'CERT_NONE', None), (ca, 'CERT_REQUIRED', ca)):
+            pool = self.connection(verify=verify)._pool
+
+            self.assertEqual(required, pool.cert_reqs)
+            self.assertEqual(trusted, pool.ca_certs or pool.ca_cert_dir)
 
     def test_show_the_certificate(self) -> None:
-        self.assertEqual(('/cert', '/key'), self.settings_of(
-            certificate=('/cert', '/key'))['cert'])
+        certificate, key = self.file(), self.file()
+
+        pool = self.connection(certificate=(certificate, key))._pool
+
+        self.assertEqual((certificate, key), (pool.cert_file, pool.key_file))
 
     def test_go_through_the_proxy_of_the_environment(self) -> None:
-        self.useFixture(fixtures.EnvironmentVariable(
-            'https_proxy', 'http://proxy:8080'))
-        self.assertEqual('http://proxy:8080',
-                         self.settings_of()['proxies']['https'])
+        for scheme, base in (
+                ('https', ''), ('http', 'http://swift.example.org')):
+            proxy = f'{scheme}_proxy'
+            endpoint = f'{scheme}://swift.example.org/v1/AUTH_me'
+            with fixtures.EnvironmentVariable(proxy, 'http://proxy:8080'):
+                connection = self.connection(endpoint)
 
-        self.useFixture(fixtures.EnvironmentVariable(
-            'no_proxy', 'example.org'))
-        self.assertNotIn('https', self.settings_of()['proxies'])
+                self.assertEqual('proxy', connection._pool.proxy.host)
+                # A proxy is asked for URLs, unless it is asked for a tunnel.
+                self.assertEqual(base, connection._base)
+
+                with fixtures.EnvironmentVariable('no_proxy', 'example.org'):
+                    self.assertIsNone(self.connection(endpoint)._pool.proxy)
 
     def test_trust_whom_the_environment_trusts(self) -> None:
+        theirs, ours = self.file(), self.file()
         self.useFixture(fixtures.EnvironmentVariable(
-            'REQUESTS_CA_BUNDLE', '/theirs'))
-        self.assertEqual('/theirs', self.settings_of()['verify'])
-        self.assertEqual('/ca', self.settings_of(verify='/ca')['verify'])
-        self.assertIs(False, self.settings_of(verify=False)['verify'])
+            'REQUESTS_CA_BUNDLE', theirs))
+
+        for verify, trusted in (
+                (True, theirs), (ours, ours), (False, None)):
+            self.assertEqual(
+                trusted, self.connection(verify=verify)._pool.ca_cert_dir)
+
+    def test_that_can_not_be_made_name_the_options(self) -> None:
+        for endpoint, settings in (
+                ('ftp://swift/v1/AUTH_me', {}),
+                ('http://[swift/v1/AUTH_me', {}),
+                ('https://swift/v1/AUTH_me', {'verify': '/no/such/file'})):
+            transport = swift.SwiftTransport(_settings(
+                endpoint_override=endpoint, **settings))
+
+            error = self.assertRaises(
+                errors.SwiftError, transport.request, 'GET')
+
+            self.assertNotIsInstance(error, errors.Unanswered)
+            self.assertRegex(str(error), 'endpoint')
 
 
 class TestRequests(TransportTest):
@@ -193,9 +222,9 @@ class TestRequests(TransportTest):
             if login.tokens == 1:
                 login.invalidate()
                 return types.SimpleNamespace(
-                    status_code=401, headers={}, content=b'')
+                    status=401, headers={}, data=b'')
             return types.SimpleNamespace(
-                status_code=200, headers={}, content=b'')
+                status=200, headers={}, data=b'')
 
         self.connection.request.side_effect = refused_late
 
@@ -209,12 +238,17 @@ class TestErrors(TransportTest):
         self,
     ) -> None:
         raised = [
-            error('lost') for _, error in inspect.getmembers(
-                requests.exceptions, inspect.isclass)
-            if issubclass(error, requests.RequestException)
-            and error is not requests.exceptions.JSONDecodeError]
-        raised += [OSError('lost'), TimeoutError('lost'),
-                   socket.gaierror('lost'), ConnectionResetError('lost')]
+            urllib3.exceptions.ProtocolError('lost'),
+            urllib3.exceptions.SSLError('lost'),
+            urllib3.exceptions.DecodeError('lost'),
+            urllib3.exceptions.ReadTimeoutError(
+                mock.Mock(), '/', 'lost'),
+            urllib3.exceptions.ConnectTimeoutError('lost'),
+            urllib3.exceptions.ProxyError('lost', OSError()),
+            # This one is a ValueError, too.
+            urllib3.exceptions.ResponseNotChunked('lost'),
+            OSError('lost'), TimeoutError('lost'),
+            socket.gaierror('lost'), ConnectionResetError('lost')]
         for error in raised:
             self.connection.request.side_effect = error
 
@@ -224,12 +258,6 @@ class TestErrors(TransportTest):
 
             self.assertIn('lost', str(found))
             self.assertIs(error, found.__cause__)
-
-    def test_of_swiftclient_are_translated(self) -> None:
-        self.connect.side_effect = swiftclient_errors.ClientException('ftp')
-
-        self.assertRaises(errors.SwiftError, swift.SwiftTransport(
-            _settings()).request, 'GET')
 
     def test_of_keystone_are_translated(self) -> None:
         for error, expected in (
@@ -250,7 +278,7 @@ class TestErrors(TransportTest):
 
     def test_of_a_certificate_are_not_taken_for_silence(self) -> None:
         distrust = ssl.SSLCertVerificationError('self-signed certificate')
-        for error in (requests.exceptions.SSLError(distrust),
+        for error in (urllib3.exceptions.SSLError(distrust),
                       ksa_errors.SSLError('no')):
             error.__cause__ = distrust
             self.connection.request.side_effect = error
@@ -305,13 +333,3 @@ class TestErrors(TransportTest):
 
         self.assertIn('nowhere', str(error))
         self.assertIn('endpoint_override', str(error))
-
-    def test_of_reading_an_answer_are_translated(self) -> None:
-        answer = mock.Mock(status_code=200, headers={})
-        type(answer).content = mock.PropertyMock(
-            side_effect=requests.exceptions.ChunkedEncodingError(
-                http.client.IncompleteRead(b'')))
-        self.connection.request.side_effect = [answer]
-
-        self.assertRaises(errors.Unanswered, swift.SwiftTransport(
-            _settings()).request, 'GET')
