@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 import contextlib
 import logging
+import math
 import pathlib
 import shutil
 import sys
@@ -24,6 +25,7 @@ import tempfile
 import time
 
 from marconi_swift.bench import drivers
+from marconi_swift.bench import growth as growths
 from marconi_swift.bench import measuring
 from marconi_swift.bench import plan as plans
 from marconi_swift.bench import report
@@ -67,6 +69,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(PROGRAM, description=DESCRIPTION)
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
     _add_run(commands.add_parser('run', help='measure'))
+    _add_growth(commands.add_parser(
+        'growth', help='measure what grows with what is kept'))
     table = commands.add_parser('table', help='show a report as text')
     table.add_argument('report', type=pathlib.Path, help='the JSON of a run')
     table.set_defaults(function=show)
@@ -110,6 +114,9 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
              f'network would; 0 is all work ({_shown("delays")})')
     add('--replicas', nargs='+', type=int, metavar='N',
         help=f'copies that Swift keeps; 1 is all work ({_shown("replicas")})')
+    add('--load', type=int, metavar='N', default=0,
+        help='processes that do nothing but keep a processor busy meanwhile, '
+             'as on a machine that has other work (%(default)s)')
     add('--rounds', type=cli.positive, metavar='N',
         help=f'how often each work is done at most ({_shown("rounds")})')
     add('--budget', type=float, metavar='SECONDS',
@@ -131,6 +138,25 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     add('--bodies', nargs='+', type=int, metavar='BYTES',
         help=f'sizes of bodies, beside {drivers.SIZE} bytes {sizes.bodies}')
     parser.set_defaults(function=run)
+
+
+def _add_growth(parser: argparse.ArgumentParser) -> None:
+    sizes = growths.Sizes()
+    add = parser.add_argument
+    add('--json', type=pathlib.Path, metavar='FILE',
+        help='where the report is written, and kept up to date meanwhile')
+    add('--data', type=pathlib.Path, metavar='DIR',
+        help='where the data of the Swift go (a temporary folder)')
+    add('--rounds', type=cli.positive, metavar='N', default=5,
+        help='how often each work is done at each point (%(default)s)')
+    for name, what in (('messages', 'in a queue'),
+                       ('deleted', 'deleted from a queue before'),
+                       ('queues', 'of a project')):
+        usual = getattr(sizes, name)
+        add(f'--{name}', nargs='*', type=int, metavar='N', default=usual,
+            help=f'points of the curve, smallest first: {name} {what} '
+                 f'{usual}')
+    parser.set_defaults(function=grow)
 
 
 def _shown(option: str) -> str:
@@ -173,7 +199,7 @@ def run(options: argparse.Namespace) -> None:
     logging.getLogger().addHandler(logging.NullHandler())
     told = report.Report(options.json, options.command)
     for replicas in options.replicas:
-        with _folder(options.data) as folder:
+        with _folder(options.data) as folder, servers.busy(options.load):
             _measure(options, folder, replicas, told)
     sys.stdout.write(report.text(told.content))
 
@@ -222,6 +248,30 @@ def planned(
             # What was named is done, central or not.
             if all_of_it or work.central or options.work != ['']:
                 yield work, delay / 1000
+
+
+def grow(options: argparse.Namespace) -> None:
+    """Measure how costs grow, and print it.
+
+    :raises marconi_swift.standalone.errors.StandaloneError: as :func:`run`.
+    """
+    told = report.Report(options.json, options.command)
+    points = (options.messages, options.deleted, options.queues)
+    progress = Progress(sum(map(len, points)))
+    with _folder(options.data) as folder:
+        progress.tell(f'starting a Swift in {folder}')
+        with servers.site(folder, [drivers.OURS], replicas=1) as site:
+            driver = site.drivers[0]
+            assert isinstance(driver, drivers.Ours)
+            driver.warm_up()
+            meter = measuring.Meter(
+                site.drivers, site.tally, rounds=options.rounds,
+                budget=math.inf, tell=progress.tell)
+            growth = growths.Growth(driver, meter, told, progress.step)
+            growth.with_messages(options.messages)
+            growth.with_deleted(options.deleted)
+            growth.with_queues(options.queues)
+    sys.stdout.write(report.text(told.content))
 
 
 @contextlib.contextmanager

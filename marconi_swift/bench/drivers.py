@@ -148,6 +148,10 @@ class Driver(abc.ABC):
     def delete_queue(self, queue: str) -> None: ...
 
     @abc.abstractmethod
+    def list_queues(self, limit: int) -> list[dict[str, Any]]:
+        """The first queues, by name."""
+
+    @abc.abstractmethod
     def stats(self, queue: str) -> dict[str, int]:
         """Count: ``claimed``, ``free`` and ``total``."""
 
@@ -237,6 +241,9 @@ class ZaqarDriver(Driver):
     def delete_queue(self, queue: str) -> None:
         self._queues.delete(queue, project=PROJECT)
 
+    def list_queues(self, limit: int) -> list[dict[str, Any]]:
+        return list(next(self._queues.list(project=PROJECT, limit=limit)))
+
     def stats(self, queue: str) -> dict[str, int]:
         counted: dict[str, int] = self._queues.stats(
             queue, project=PROJECT)['messages']
@@ -315,6 +322,17 @@ class Ours(ZaqarDriver):
                     content_type=item[1].content_type(),
                     delete_at=item[1].delete_at),
                 messages.items())
+
+    def empty(self, queue: str) -> None:
+        """Delete all messages."""
+        account = self.data.account
+        account.store.empty_container(names.messages(
+            account.settings.container_prefix, PROJECT, queue))
+
+    def create_many(self, count: int) -> None:
+        """Make so many queues, side by side."""
+        self.data.account.store.each(
+            lambda _: self.create(uuid.uuid4().hex), range(count))
 
     def _message(self, at: float) -> records.Message:
         return records.Message(

@@ -36,6 +36,9 @@ def draw(content: dict[str, Any], folder: pathlib.Path) -> list[pathlib.Path]:
 
     matplotlib.use('svg')
     matplotlib.rcParams['svg.hashsalt'] = 'marconi-swift'
+    if 'points' in content:
+        return [_curves(folder / 'growth.svg',
+                        report.curves(content['points']))]
     groups = report.groups(content['results'])
     plain = groups.get((1, 0.0)) or next(iter(groups.values()))
     return [
@@ -101,5 +104,28 @@ def _bars(
         axes.axvline(line, color='black', linewidth=0.8)
     if len(names) > 1:
         axes.legend()
+    canvas.savefig(path, metadata={'Date': None})
+    return path
+
+
+def _curves(
+    path: pathlib.Path, curves: dict[str, dict[str, list[report.Result]]],
+) -> pathlib.Path:
+    """Draw the medians along each curve, side by side."""
+    from matplotlib import figure
+
+    canvas = figure.Figure(figsize=(_WIDTH, 4.5), layout='constrained')
+    panels = canvas.subplots(1, len(curves), sharey=True, squeeze=False)[0]
+    for axes, (curve, by_work) in zip(panels, curves.items(), strict=True):
+        for name, along in by_work.items():
+            axes.plot([point['size'] for point in along],
+                      [point['median'] * 1000 for point in along],
+                      marker='o', label=name)
+        # A curve may begin at none.
+        axes.set_xscale('symlog')
+        axes.set_yscale('log')
+        axes.set_xlabel(curve)
+        axes.legend(fontsize='small')
+    panels[0].set_ylabel('median of one operation in ms')
     canvas.savefig(path, metadata={'Date': None})
     return path

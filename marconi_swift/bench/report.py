@@ -53,7 +53,7 @@ class Report:
         self._path = path
         self.content: dict[str, Any] = {
             'format': FORMAT, 'command': ' '.join(command),
-            'machine': _machine(), 'results': []}
+            'machine': _machine()}
 
     def add(self, measured: Iterable[measuring.Series], replicas: int) -> None:
         """Add one kind of work, and write the file."""
@@ -62,7 +62,14 @@ class Report:
             result['ratios'] = {
                 other['driver']: round(other['median'] / result['median'], 3)
                 for other in results if other is not result}
-        self.content['results'] += results
+        self._keep('results', results)
+
+    def add_points(self, points: Iterable[Result]) -> None:
+        """Add points of a curve, and write the file."""
+        self._keep('points', points)
+
+    def _keep(self, what: str, results: Iterable[Result]) -> None:
+        self.content.setdefault(what, []).extend(results)
         self.content['machine']['load at the end'] = _load()
         if self._path:
             self._path.write_text(json.dumps(self.content, indent=1) + '\n')
@@ -123,23 +130,56 @@ def title(replicas: int, delay: float) -> str:
     return f'{replicas} replica{"s" if replicas > 1 else ""}, {network}'
 
 
+def curves(
+    points: Iterable[Result],
+) -> dict[str, dict[str, list[Result]]]:
+    """Sort points by what grew, then work."""
+    found: dict[str, dict[str, list[Result]]] = (
+        collections.defaultdict(lambda: collections.defaultdict(list)))
+    for point in points:
+        found[point['curve']][point['work']].append(point)
+    return found
+
+
+def growth(points: Iterable[Result]) -> prettytable.PrettyTable:
+    """A line for each point."""
+    table = prettytable.PrettyTable(
+        ['What grew', 'To', 'Work', 'Requests, chain', 'ms', 'Memory, MiB',
+         'Not right'])
+    table.add_rows([
+        [curve, f'{point["size"]:,}', work, _counts(point), _median(point),
+         f'{point["memory"] / 2 ** 20:.0f}', complaint(point)]
+        for curve, by_work in curves(points).items()
+        for work, along in by_work.items() for point in along])
+    return table
+
+
 def text(content: dict[str, Any]) -> str:
-    """All that was measured, a line for each work and driver."""
+    """All that was measured, a line for each work and driver or point."""
+    if 'points' in content:
+        return f'{_plain(growth(content["points"])).get_string()}\n'
     parts = []
     for (replicas, delay), by_work in groups(content['results']).items():
         table = prettytable.PrettyTable(
             ['Work', 'Driver', 'Requests', 'Chain', 'Median', 'p95',
              'CPU', 'Times', 'n', 'Not right'])
-        table.set_style(prettytable.TableStyle.PLAIN_COLUMNS)
-        table.left_padding_width, table.right_padding_width = 0, 2
-        table.align = 'r'
-        table.align['Work'] = table.align['Driver'] = 'l'
-        table.align['Not right'] = 'l'
         table.add_rows([_line(result, by_driver)
                         for by_driver in by_work.values()
                         for result in by_driver.values()])
-        parts.append(f'{title(replicas, delay)}\n\n{table.get_string()}\n')
+        parts.append(f'{title(replicas, delay)}\n\n'
+                     f'{_plain(table).get_string()}\n')
     return '\n'.join(parts) + LEGEND
+
+
+def _plain(table: prettytable.PrettyTable) -> prettytable.PrettyTable:
+    """Without lines, words to the left and numbers to the right."""
+    table.set_style(prettytable.TableStyle.PLAIN_COLUMNS)
+    table.left_padding_width, table.right_padding_width = 0, 2
+    table.align = 'r'
+    for column in {'Work', 'Driver', 'What grew', 'Not right'} & set(
+            table.field_names):
+        table.align[column] = 'l'
+    return table
 
 
 LEGEND = """
@@ -190,6 +230,10 @@ def complaint(result: Result) -> str:
 
 def pages(content: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Tables for the documentation: names, and their text as CSV."""
+    if 'points' in content:
+        yield 'growth.csv', _csv(growth(content['points']))
+        yield 'growth-machine.csv', _csv(_run(content))
+        return
     for (replicas, delay), by_work in groups(content['results']).items():
         table = prettytable.PrettyTable(
             ['Work', 'Requests, chain', "Zaqar's swift", 'ms',
@@ -199,10 +243,15 @@ def pages(content: dict[str, Any]) -> Iterator[tuple[str, str]]:
                         for work, by_driver in by_work.items()])
         yield (f'performance-{replicas}-{delay * 1000:.0f}.csv',
                _csv(table))
+    yield 'performance-machine.csv', _csv(_run(content))
+
+
+def _run(content: dict[str, Any]) -> prettytable.PrettyTable:
+    """What was run, and where."""
     table = prettytable.PrettyTable(['What', 'Which'])
     table.add_rows([['command', content['command']],
                     *map(list, content['machine'].items())])
-    yield 'performance-machine.csv', _csv(table)
+    return table
 
 
 def _csv(table: prettytable.PrettyTable) -> str:

@@ -24,6 +24,7 @@ import pathlib
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from typing import Any
 from typing import NamedTuple
@@ -166,6 +167,20 @@ class _Confs:
         with path.open('w') as file:
             parser.write(file)
         return drivers.Spec(name, str(path), account)
+
+
+@contextlib.contextmanager
+def busy(count: int) -> Iterator[None]:
+    """Keep so many processors busy, as if the machine had other work."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(count):
+            other = subprocess.Popen(
+                [sys.executable, '-c', 'while True: pass'],
+                stdin=subprocess.DEVNULL,
+                preexec_fn=functools.partial(launch.die_with, os.getpid()))
+            stack.callback(other.wait)
+            stack.callback(other.kill)
+        yield
 
 
 @contextlib.contextmanager

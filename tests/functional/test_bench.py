@@ -70,6 +70,10 @@ class BenchTest(testtools.TestCase):
         self.assertEqual(0, done.returncode)
         return done.stdout
 
+
+
+class RunTest(BenchTest):
+
     def measure(self, folder: pathlib.Path) -> dict[str, Any]:
         path = folder / 'performance.json'
         self.run_command(
@@ -146,3 +150,29 @@ class BenchTest(testtools.TestCase):
                 'performance-ceiling.svg']))
         shown = self.run_command('table', str(folder / 'performance.json'))
         self.assertIn('1 replica, nothing added', shown)
+
+
+#: Requests and longest chain, whatever there is and was.
+FLAT = {'post 20': (20, 1), 'list 20': (21, 2), 'claim 10': (42, 6),
+        'stats': (1, 1), 'create a queue': (11, 8), 'list 20 queues': (1, 1)}
+
+
+class GrowthTest(BenchTest):
+
+    def test_costs_do_not_grow(self) -> None:
+        path = pathlib.Path(self.useFixture(fixtures.TempDir()).path, 'json')
+
+        self.run_command(
+            'growth', '--json', str(path), '--rounds', '1',
+            '--messages', '30', '60', '--deleted', '0', '60',
+            '--queues', '1', '4')
+
+        points = json.loads(path.read_text())['points']
+        self.assertEqual([], [each for each in points if each['wrong']])
+        self.assertEqual(
+            [30, 60, 0, 60, 1, 4],
+            [each['size'] for each in points if each['work'] == 'post 20'])
+        for each in points:
+            self.assertEqual(
+                FLAT[each['work']],
+                (sum(each['requests'].values()), each['chain']), each)

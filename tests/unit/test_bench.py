@@ -26,6 +26,7 @@ from testtools import matchers
 
 from marconi_swift.bench import cli
 from marconi_swift.bench import drivers
+from marconi_swift.bench import growth
 from marconi_swift.bench import measuring
 from marconi_swift.bench import plan
 from marconi_swift.bench import plot
@@ -422,6 +423,53 @@ class ReportTest(testtools.TestCase):
             self.assertEqual(one.read_bytes(), other.read_bytes())
             self.assertEqual('{http://www.w3.org/2000/svg}svg',
                              ElementTree.parse(one).getroot().tag)
+
+
+def point(curve: str, size: int, median: float) -> dict[str, Any]:
+    return result(drivers.OURS, median, curve=curve, size=size,
+                  memory=64 * 2 ** 20, chain=1)
+
+
+GROWN = {'format': report.FORMAT, 'command': 'marconi-swift-bench growth',
+         'machine': {'processors': '2'},
+         'points': [point(growth.MESSAGES, 100, 0.05),
+                    point(growth.MESSAGES, 1000, 0.06),
+                    point(growth.DELETED, 0, 0.05)]}
+
+
+class GrowthTest(testtools.TestCase):
+
+    def test_a_line_for_each_point(self) -> None:
+        self.assertThat(report.text(GROWN).splitlines()[2], matchers
+                        .MatchesRegex(r'messages in the queue +1,000 +post 20 '
+                                      r'+20, 1 +60\.0 +64 *$'))
+
+    def test_pages(self) -> None:
+        pages = dict(report.pages(GROWN))
+
+        self.assertEqual(['growth-machine.csv', 'growth.csv'], sorted(pages))
+        self.assertEqual(
+            'messages deleted from the queue,0,post 20,"20, 1",50.0,64,',
+            pages['growth.csv'].splitlines()[3])
+
+    def test_a_plot(self) -> None:
+        folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+
+        [drawn] = plot.draw(GROWN, folder)
+
+        # One panel a curve.
+        self.assertThat(
+            [group.get('id') for group in ElementTree.parse(drawn).iter()],
+            matchers.ContainsAll(['axes_1', 'axes_2']))
+
+    def test_points_are_kept_while_they_come(self) -> None:
+        path = pathlib.Path(self.useFixture(fixtures.TempDir()).path, 'json')
+        told = report.Report(path, ['marconi-swift-bench', 'growth'])
+
+        for each in GROWN['points']:
+            told.add_points([each])
+
+        self.assertEqual(GROWN['points'], report.read(path)['points'])
 
 
 class CommandTest(testtools.TestCase):
