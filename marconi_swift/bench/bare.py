@@ -20,9 +20,11 @@ what to ask next.
 
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from http import client as http
+import itertools
 import json
 import math
 import threading
@@ -49,8 +51,8 @@ _PATIENCE = 60.0
 #: proxy closes it after a minute.
 _STALE = 30.0
 
-#: Rows of the listings that the driver begins with.
-_ROWS = 1000
+#: Rows of the listing that the driver begins with, and of the next ones.
+_ROWS, _MORE_ROWS = 1000, 10000
 
 _NEWEST = {'X-Newest': 'true'}
 
@@ -110,9 +112,9 @@ class Bare(drivers.Ours):
         return self._each(put, messages)
 
     def page(self, queue: str, limit: int) -> list[verdict.Message]:
-        free = [row['name'] for row in self._list(queue, _ROWS)
-                if 'until=' not in row['content_type']]
-        return self._get_all(queue, free[:limit])
+        free = (row['name'] for row in self._rows(queue)
+                if 'until=' not in row['content_type'])
+        return self._get_all(queue, list(itertools.islice(free, limit)))
 
     def delete(
         self, queue: str, message_id: str, claim: str | None = None,
@@ -167,7 +169,7 @@ class Bare(drivers.Ours):
         self._ask('DELETE', self._claims_of(queue), f'claim/{claim}')
 
     def stats(self, queue: str) -> dict[str, int]:
-        total = len(self._list(queue, 10000))
+        total = len(self._list(queue, _MORE_ROWS))
         return {'claimed': 0, 'free': total, 'total': total}
 
     # Requests
@@ -211,11 +213,20 @@ class Bare(drivers.Ours):
     def _read_claim(self, queue: str, claim: str) -> None:
         self._ask('GET', self._claims_of(queue), f'claim/{claim}', _NEWEST)
 
-    def _list(self, queue: str, limit: int) -> list[dict[str, Any]]:
+    def _list(
+        self, queue: str, limit: int, marker: str = '',
+    ) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = json.loads(self._ask(
             'GET', self._messages_of(queue),
-            query=f'?format=json&limit={limit}'))
+            query=f'?format=json&limit={limit}&marker={marker}'))
         return rows
+
+    def _rows(self, queue: str) -> Iterator[dict[str, Any]]:
+        """All rows, as far as they are asked for."""
+        limit, marker = _ROWS, ''
+        while rows := self._list(queue, limit, marker):
+            yield from rows
+            limit, marker = _MORE_ROWS, rows[-1]['name']
 
     def _messages_of(self, queue: str) -> str:
         return names.messages(self._prefix, drivers.PROJECT, queue)

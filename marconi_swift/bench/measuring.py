@@ -175,6 +175,8 @@ class Meter:
                 if work.bare or driver.name != drivers.BARE]
         series = {driver: Series(work, driver.name, delay)
                   for driver in able}
+        for driver in able:
+            work.keep(driver)
         for _ in range(self._rounds):
             # In an order drawn anew, so that none is always the first.
             for driver in random.sample(able, len(able)):

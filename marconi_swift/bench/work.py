@@ -55,6 +55,9 @@ class Work:
     def __init__(self, name: str) -> None:
         self.name = name
 
+    def keep(self, driver: drivers.Driver) -> None:
+        """Make what all times share; it counts against no budget."""
+
     def prepare(self, driver: drivers.Driver) -> Task:
         """Make all that is needed to do it once."""
         raise NotImplementedError
@@ -120,6 +123,9 @@ class Page(Work):
             f'{"behind" if claimed else "of"} {where}')
         self.messages = count
         self._filled = free, claimed, size
+
+    def keep(self, driver: drivers.Driver) -> None:
+        driver.kept(*self._filled)
 
     def prepare(self, driver: drivers.Driver) -> Task:
         return Task(driver.kept(*self._filled))
@@ -302,6 +308,9 @@ class Stats(Work):
     def __init__(self, free: int) -> None:
         super().__init__(f'stats of {free:,}')
         self.messages = free
+
+    def keep(self, driver: drivers.Driver) -> None:
+        driver.kept(self.messages)
 
     def prepare(self, driver: drivers.Driver) -> Task:
         return Task(driver.kept(self.messages))
