@@ -34,7 +34,8 @@ PATIENCE = 600.0
 SIZES = plan.Sizes(queues=(20, 40), claimed=(10,), messages=20,
                    threads=(1, 2), processes=2, many=2, bodies=(16 * 1024,))
 
-#: Requests and longest chain of this driver, and of Zaqar's own.
+#: Requests and longest chain of this driver, and of Zaqar's own. A chain is
+#: measured: on a busy machine it can come out longer. test_costs pins it.
 COSTS = {
     'post 1': ((1, 1), (1, 1)),
     'post 20': ((20, 1), (20, 20)),
@@ -104,13 +105,15 @@ class RunTest(BenchTest):
         self.check_what_is_drawn(folder)
 
     def check_costs(self, results: dict[str, dict[str, Any]]) -> None:
-        found = {
-            name: tuple(
-                (sum(results[driver][name]['requests'].values()),
-                 results[driver][name]['chain'])
-                for driver in (drivers.OURS, drivers.SWIFT))
-            for name in COSTS}
-        self.assertEqual(COSTS, found)
+        for name, costs in COSTS.items():
+            for driver, (requests, chain) in zip(
+                    (drivers.OURS, drivers.SWIFT), costs, strict=True):
+                found = results[driver][name]
+                self.assertEqual(
+                    requests, sum(found['requests'].values()), found)
+                self.assertThat(found['chain'], matchers.MatchesAll(
+                    matchers.Not(matchers.LessThan(chain)),
+                    matchers.Not(matchers.GreaterThan(requests))))
 
     def check_that_it_is_right(
         self, results: dict[str, dict[str, Any]],
@@ -152,9 +155,9 @@ class RunTest(BenchTest):
         self.assertIn('1 replica, nothing added', shown)
 
 
-#: Requests and longest chain, whatever there is and was.
-FLAT = {'post 20': (20, 1), 'list 20': (21, 2), 'claim 10': (42, 6),
-        'stats': (1, 1), 'create a queue': (11, 8), 'list 20 queues': (1, 1)}
+#: Requests, whatever there is and was.
+FLAT = {'post 20': 20, 'list 20': 21, 'claim 10': 42, 'stats': 1,
+        'create a queue': 11, 'list 20 queues': 1}
 
 
 class GrowthTest(BenchTest):
@@ -174,5 +177,4 @@ class GrowthTest(BenchTest):
             [each['size'] for each in points if each['work'] == 'post 20'])
         for each in points:
             self.assertEqual(
-                FLAT[each['work']],
-                (sum(each['requests'].values()), each['chain']), each)
+                FLAT[each['work']], sum(each['requests'].values()), each)
