@@ -133,15 +133,29 @@ def read(
     if isinstance(driver, drivers.DataDriver):
         yield from _read_ours(driver, queue, project, after)
         return
+    for message in listed(driver, queue, project, after):
+        yield _of_shown(message, timeutils.utcnow_ts())
+
+
+def listed(
+    driver: Any, queue: str, project: str | None, after: str = '',
+    limit: int = PAGE,
+) -> Iterator[dict[str, Any]]:
+    """All messages of a queue as any controller lists them, page by page.
+
+    Those that are claimed or delayed, too.
+
+    :param after: as for :func:`read`.
+    :param limit: messages of a page.
+    """
     while True:
         page = driver.message_controller.list(
-            queue, project=project, marker=after or None, limit=PAGE,
+            queue, project=project, marker=after or None, limit=limit,
             echo=True, client_uuid=None, include_claimed=True,
             include_delayed=True)
-        listed = list(next(page))
-        at = timeutils.utcnow_ts()
-        yield from (_of_shown(message, at) for message in listed)
-        after = next(page) if listed else ''
+        messages = list(next(page))
+        yield from messages
+        after = next(page) if messages else ''
         if not after:
             return
 

@@ -15,6 +15,7 @@ import argparse
 from collections.abc import Callable
 from collections.abc import Sequence
 import functools
+import os
 from typing import Any
 from typing import NamedTuple
 from typing import Self
@@ -42,6 +43,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--config-file', action='append', metavar='PATH', dest='config_files',
         help="Zaqar's configuration; can be given several times. Else it is "
              'looked for where Zaqar looks for it.')
+
+
+def add_queue_arguments(parser: argparse.ArgumentParser) -> None:
+    add_arguments(parser)
+    add_project_argument(parser, required=True)
+    parser.add_argument('queue', metavar='QUEUE', help='name of the queue')
+
+
+def add_project_argument(
+    parser: Any, required: bool = False,
+) -> None:
+    """Add the option that names a project.
+
+    :param parser: or a group of one.
+    """
+    given = os.environ.get('OS_PROJECT_ID')
+    parser.add_argument(
+        '--project', metavar='ID', default=given,
+        required=required and not given,
+        help="id of the queue's project; $OS_PROJECT_ID, unless it is given")
+
+
+class OnDeployment:
+    """A cliff command that works on the stores of ``--config-file``."""
+
+    deployment: 'Deployment'
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        with Deployment(parsed_args.config_files) as self.deployment:
+            status: int = super().run(parsed_args)  # type: ignore[misc]
+        return status
 
 
 def read(config_files: Sequence[str] | None) -> cfg.ConfigOpts:
@@ -138,15 +170,20 @@ class Deployment:
         return Store(scheme, scheme, lambda: _load(
             self.conf, control_driver=self.control))
 
-    def store_of(self, queue: str, project: str | None) -> Store:
-        """The message store that a queue's messages are in.
+    def check_queue(self, queue: str, project: str | None) -> None:
+        """See that there is a queue.
 
-        :raises NoSuchQueue: there is no such queue.
-        :raises zaqar.storage.errors.QueueNotMapped: nor is it in any pool.
+        :raises NoSuchQueue: the management store does not know it.
         """
         if not self.control.queue_controller.exists(queue, project=project):
             raise NoSuchQueue(
                 f'There is no queue {queue} in project {project}.')
+
+    def store_of(self, queue: str, project: str | None) -> Store:
+        """The message store that a queue's messages are in.
+
+        :raises zaqar.storage.errors.QueueNotMapped: it is in no pool.
+        """
         if not self.conf.pooling:
             return self.configured()
         try:
@@ -159,7 +196,12 @@ class Deployment:
             entry['pool'], detailed=True))
 
     def driver_of(self, queue: str, project: str | None) -> Any:
-        """The data driver of :meth:`store_of`, open until this is closed."""
+        """The data driver of a queue, open until this is closed.
+
+        :raises NoSuchQueue: there is no such queue.
+        :raises zaqar.storage.errors.QueueNotMapped: it is in no pool.
+        """
+        self.check_queue(queue, project)
         return self.opened(self.store_of(queue, project))
 
     def opened(self, store: Store) -> Any:
