@@ -148,7 +148,8 @@ class Import(stores.OnDeployment, command.Command):
             self.done = journal.read(header)
         driver = self._driver(name, project, header.metadata)
         posted = 0
-        with progress.bar(unit='messages') as bar:
+        with (progress.bar(unit='messages') as bar,
+              progress.Interruption() as interruption):
             for page in _pages(reader.messages(self.done)):
                 # What has expired is not posted, and is done all the same.
                 waiting = [each for each in page if each.message.left]
@@ -159,6 +160,7 @@ class Import(stores.OnDeployment, command.Command):
                     del waiting[:count]
                     posted += count
                     bar.update(count)
+                    interruption.check()
                 self._note(page[-1].number, journal, header)
         return posted, name
 
