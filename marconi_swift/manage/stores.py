@@ -33,6 +33,9 @@ from zaqar.storage import utils
 
 from marconi_swift import options
 
+#: What oslo.config looks for configuration files by.
+PROJECT = 'zaqar'
+
 
 class NothingOfOurs(Exception):
     """No message store of this configuration is this driver's."""
@@ -82,15 +85,20 @@ def read(config_files: Sequence[str] | None) -> cfg.ConfigOpts:
     :param config_files: None for Zaqar's usual places.
     """
     conf = cfg.ConfigOpts()
-    conf(args=[], project='zaqar', prog='zaqar',
+    conf(args=[], project=PROJECT, prog='zaqar',
          default_config_files=list(config_files) if config_files else None)
+    register(conf)
+    return conf
+
+
+def register(conf: cfg.ConfigOpts) -> None:
+    """Register the options of Zaqar's that drivers need."""
     conf.register_opts(default.ALL_OPTS)
     conf.register_opts(drivers.ALL_OPTS, group=drivers.GROUP_NAME)
     conf.register_opts(pooling_catalog.ALL_OPTS,
                        group=pooling_catalog.GROUP_NAME)
     profiler_options.set_defaults(conf)
     conf.register_opts(profiler.ALL_OPTS, group=profiler.GROUP_NAME)
-    return conf
 
 
 class Store(NamedTuple):
