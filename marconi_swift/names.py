@@ -174,6 +174,15 @@ def scoped(project: str | None, name: str) -> str:
     return f'{encode(project)}:{encode(name, _NAME_MAX) if name else ""}'
 
 
+def parse_scoped(record: str) -> tuple[str | None, str | None]:
+    """Undo :func:`scoped`.
+
+    :raises ValueError: one of the two was too long to tell.
+    """
+    project, _, name = record.partition(':')
+    return decode(project), decode(name)
+
+
 def new_message_id() -> str:
     """Make an id that sorts after all that this process made before."""
     return str(uuid_utils.uuid7())

@@ -211,6 +211,22 @@ class QueueController(_Controller, storage.Queue):
     KIND = 'queues'
     Missing = errors.QueueDoesNotExist
 
+    def everywhere(self) -> Iterator[tuple[str | None, str]]:
+        """Projects and names of the queues of all projects.
+
+        In the order of their records, and as far as it is iterated. A hint,
+        taken from a listing. Only names too long to tell are read.
+        """
+        for key in self._registry.names():
+            try:
+                project, name = names.parse_scoped(key)
+            except ValueError:
+                record = self._registry.read(key)
+                if record is None:
+                    continue
+                project, name = record['project'], record['name']
+            yield project, name or ''
+
     def _calculate_resource_count(self, project: str | None = None) -> int:
         prefix = names.scoped(project, '')
         return sum(1 for _ in self._registry.names(prefix))

@@ -22,9 +22,11 @@ are in the same container; see :mod:`marconi_swift.gate`.
 """
 
 import collections
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
+import itertools
 
 from marconi_swift import names
 from marconi_swift import records
@@ -32,6 +34,9 @@ from marconi_swift.store import errors
 from marconi_swift.store import objects
 
 _PREFIX = 'claim/'
+
+#: Claims that are read side by side.
+_READ_AHEAD = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +59,20 @@ class ClaimRecords:
             return None
         return records.Claim.parse(
             claim_id, stored.content_type, stored.body)
+
+    def live(self, at: float) -> Iterator[records.Claim]:
+        """Read all claims that are live at a moment, oldest first.
+
+        As far as it is iterated. One that is missing in the listing yet is
+        left out.
+        """
+        rows = self.store.rows(self.container, prefix=_PREFIX)
+        while batch := list(itertools.islice(rows, _READ_AHEAD)):
+            for claim in self.store.each(
+                    lambda row: self.read(row.name.removeprefix(_PREFIX)),
+                    batch):
+                if claim is not None and claim.live(at):
+                    yield claim
 
     def create(self, claim: records.Claim) -> None:
         """Store the record of a new claim.

@@ -24,6 +24,9 @@ from marconi_swift.store import objects
 
 LOG = logging.getLogger(__name__)
 
+#: Messages that :func:`everything` reads side by side.
+_READ_AHEAD = 100
+
 Wanted = Callable[[records.Message], bool]
 
 
@@ -102,6 +105,23 @@ def confirmed(
                 lambda hint: read(store, container, hint.id), batch):
             if found is not None and wanted(found.message):
                 missing -= 1
+                yield found
+
+
+def everything(
+    store: objects.ObjectStore, container: str, after: str = '',
+) -> Iterator[Read]:
+    """Read all messages in the order of posting, as far as it is iterated.
+
+    Also those that are claimed or delayed; none that have expired.
+
+    :param after: the id after which to begin.
+    """
+    hinted = hints(store, container, marker=after, first=_READ_AHEAD)
+    while batch := list(itertools.islice(hinted, _READ_AHEAD)):
+        for found in store.each(
+                lambda hint: read(store, container, hint.id), batch):
+            if found is not None:
                 yield found
 
 

@@ -122,7 +122,11 @@ class MessageController(storage.Message):
             )
 
     def _draft(self, message: dict[str, Any], poster: str) -> _Draft:
-        """Read a posted message once: others may change it meanwhile."""
+        """Read a posted message once: others may change it meanwhile.
+
+        One that comes from another store says how often it was claimed
+        there; Zaqar's API lets no user say so.
+        """
         at = records.now()
         ttl, delay = int(message['ttl']), int(message.get('delay') or 0)
         body = message.get('body', {})
@@ -133,7 +137,8 @@ class MessageController(storage.Message):
             records.Message(
                 id=names.new_message_id(), ttl=ttl, expires=at + ttl,
                 poster=poster, delayed_until=at + delay if delay else 0.0,
-                checksum=checksum),
+                checksum=checksum,
+                claim_count=int(message.get('claim_count') or 0)),
             records.dump(body))
 
     def _place(

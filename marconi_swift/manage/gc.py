@@ -28,6 +28,9 @@ _REPORT_EVERY = 10.0
 
 _COLUMNS = ('Store', 'Container', 'Expired', 'Orphaned', 'Dropped')
 
+#: What a shell shows for a command that Ctrl-C ended.
+_INTERRUPTED = 130
+
 
 class Gc(lister.Lister):
     """Remove what crashes, and a Swift without an expirer, leave behind.
@@ -38,7 +41,9 @@ class Gc(lister.Lister):
     stopped and begun again at any time. With several Zaqars on one Swift
     account, each must have a container_prefix of its own.
 
-    Ends with status 1 if a store could not be swept to its end.
+    Ends with status 1 if a store could not be swept to its end, and with
+    status 130 if it was interrupted; then, too, it lists what it did, and
+    says how to go on.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -62,9 +67,9 @@ class Gc(lister.Lister):
         return parser
 
     def run(self, parsed_args: argparse.Namespace) -> int:
-        self.failed = False
+        self.status = 0
         super().run(parsed_args)
-        return int(self.failed)
+        return self.status
 
     def take_action(
         self, parsed_args: argparse.Namespace,
@@ -72,16 +77,15 @@ class Gc(lister.Lister):
         if parsed_args.after and not parsed_args.store:
             raise ValueError('--after needs --store: it names a container '
                              'of one store.')
-        known = stores.message_stores(parsed_args.config_files)
-        wanted = [store for store in known
-                  if parsed_args.store in (None, store.name)]
-        if not wanted:
-            raise ValueError(
-                f'There is no store {parsed_args.store}, but '
-                f'{", ".join(store.name for store in known)}.')
-        rows: list[tuple[Any, ...]] = []
-        for store in wanted:
-            self._sweep(store, parsed_args, rows)
+        with stores.Deployment(parsed_args.config_files) as deployment:
+            waiting = stores.chosen(deployment.ours(), parsed_args.store)
+            rows: list[tuple[Any, ...]] = []
+            while waiting and self.status != _INTERRUPTED:
+                self._sweep(waiting.pop(0), parsed_args, rows)
+            if waiting:
+                self.app.LOG.warning(
+                    'Not swept at all: %s', ', '.join(
+                        f'--store {store.name}' for store in waiting))
         return _COLUMNS, rows
 
     def _sweep(
@@ -108,14 +112,18 @@ class Gc(lister.Lister):
         except Exception as error:
             # Also what Zaqar raises for a pool's options that no driver
             # takes: the stores after it are swept all the same.
-            self.failed = True
+            self.status = 1
             expected = isinstance(
                 error, (errors.SwiftError, zaqar_errors.InvalidDriver))
             self.app.LOG.error(
-                'Store %s could not be swept to its end: %s To go on: '
-                '--store %s%s', store.name,
-                error if expected else repr(error), store.name,
-                f' --after {after}' if after else '')
+                'Store %s could not be swept to its end: %s To go on: %s',
+                store.name, error if expected else repr(error),
+                _further(store, after))
+        except KeyboardInterrupt:
+            self.status = _INTERRUPTED
+            self.app.LOG.warning(
+                'Interrupted in store %s. To go on: %s', store.name,
+                _further(store, after))
 
     def _may_remove_orphans(
         self, store: stores.Store, driver: Any,
@@ -128,3 +136,8 @@ class Gc(lister.Lister):
             'it the right one? Only what has expired is removed; --force '
             'removes the rest, too.', store.name)
         return False
+
+
+def _further(store: stores.Store, after: str) -> str:
+    """The arguments that go on after a container."""
+    return f'--store {store.name}' + (f' --after {after}' if after else '')

@@ -15,8 +15,10 @@ import argparse
 from collections.abc import Callable
 from collections.abc import Sequence
 import functools
+import os
 from typing import Any
 from typing import NamedTuple
+from typing import Self
 
 from oslo_config import cfg
 from osprofiler import opts as profiler_options
@@ -25,10 +27,14 @@ from zaqar.conf import default
 from zaqar.conf import drivers
 from zaqar.conf import pooling_catalog
 from zaqar.conf import profiler
+from zaqar.storage import errors as storage_errors
+from zaqar.storage import pipeline
 from zaqar.storage import utils
 
-from marconi_swift import driver
 from marconi_swift import options
+
+#: What oslo.config looks for configuration files by.
+PROJECT = 'zaqar'
 
 
 class NothingOfOurs(Exception):
@@ -42,71 +48,221 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
              'looked for where Zaqar looks for it.')
 
 
+def add_queue_arguments(parser: argparse.ArgumentParser) -> None:
+    add_arguments(parser)
+    add_project_argument(parser, required=True)
+    parser.add_argument('queue', metavar='QUEUE', help='name of the queue')
+
+
+def add_project_argument(
+    parser: Any, required: bool = False,
+) -> None:
+    """Add the option that names a project.
+
+    :param parser: or a group of one.
+    """
+    given = os.environ.get('OS_PROJECT_ID')
+    parser.add_argument(
+        '--project', metavar='ID', default=given,
+        required=required and not given,
+        help="id of the queue's project; $OS_PROJECT_ID, unless it is given")
+
+
+class OnDeployment:
+    """A cliff command that works on the stores of ``--config-file``."""
+
+    deployment: 'Deployment'
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        with Deployment(parsed_args.config_files) as self.deployment:
+            status: int = super().run(parsed_args)  # type: ignore[misc]
+        return status
+
+
 def read(config_files: Sequence[str] | None) -> cfg.ConfigOpts:
     """Read Zaqar's configuration, with the options that drivers need.
 
     :param config_files: None for Zaqar's usual places.
     """
     conf = cfg.ConfigOpts()
-    conf(args=[], project='zaqar', prog='zaqar',
+    conf(args=[], project=PROJECT, prog='zaqar',
          default_config_files=list(config_files) if config_files else None)
+    register(conf)
+    return conf
+
+
+def register(conf: cfg.ConfigOpts) -> None:
+    """Register the options of Zaqar's that drivers need."""
     conf.register_opts(default.ALL_OPTS)
     conf.register_opts(drivers.ALL_OPTS, group=drivers.GROUP_NAME)
     conf.register_opts(pooling_catalog.ALL_OPTS,
                        group=pooling_catalog.GROUP_NAME)
     profiler_options.set_defaults(conf)
     conf.register_opts(profiler.ALL_OPTS, group=profiler.GROUP_NAME)
-    return conf
 
 
 class Store(NamedTuple):
     """A message store, and how to make a driver for it."""
 
     name: str
-    open: Callable[[], driver.DataDriver]
+    #: Name of its driver, such as ``marconi-swift`` or ``redis``.
+    scheme: str
+    open: Callable[[], Any]
 
 
-def message_stores(config_files: Sequence[str] | None) -> list[Store]:
-    """Return this driver's message stores.
+class NoSuchQueue(Exception):
+    """The management store does not know a queue."""
 
-    With pooling they are the pools that are registered, and the one of the
-    configuration if there is a virtual pool.
 
-    :raises NothingOfOurs: there is none.
+class Deployment:
+    """The stores of one zaqar.conf, opened as Zaqar opens them.
+
+    Close it at the end, or use it in ``with``.
     """
-    conf = read(config_files)
-    control = _load(conf, control_mode=True)
-    ours = options.SCHEME
-    stores = []
-    configured = (
-        not conf.pooling
-        or conf[pooling_catalog.GROUP_NAME].enable_virtual_pool)
-    if configured and conf.drivers.message_store == ours:
-        stores.append(Store(
-            ours, lambda: _load(conf, control_driver=control)))
-    if conf.pooling:
-        stores += [
-            Store(pool['name'], functools.partial(
-                _open_pool, config_files, control, pool))
-            for pool in next(control.pools_controller.list(
-                limit=0, detailed=True))
-            if pool['uri'].startswith(f'{ours}:')]
-    if not stores:
-        raise NothingOfOurs(
-            f'Neither message_store in [drivers] nor a pool is {ours} in '
-            f'{", ".join(conf.config_file or ()) or "no configuration file"}.')
-    return stores
+
+    def __init__(self, config_files: Sequence[str] | None) -> None:
+        """Open the management store.
+
+        :raises zaqar.common.errors.InvalidDriver: its settings are wrong.
+        """
+        self._config_files = config_files
+        self.conf = read(config_files)
+        self.control = _load(self.conf, control_mode=True)
+        self._opened: dict[str, Any] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close whatever was opened."""
+        for opened in (*self._opened.values(), self.control):
+            opened.close()
+        self._opened.clear()
+
+    def stores(self) -> list[Store]:
+        """All message stores, whosoever driver they are of.
+
+        With pooling they are the pools that are registered, and the one of
+        the configuration if there is a virtual pool.
+        """
+        found = [self.configured()] if self._uses_configured() else []
+        if self.conf.pooling:
+            found += map(self._pool, next(self.control.pools_controller.list(
+                limit=0, detailed=True)))
+        return found
+
+    def ours(self) -> list[Store]:
+        """This driver's message stores.
+
+        :raises NothingOfOurs: there is none.
+        """
+        found = [store for store in self.stores()
+                 if store.scheme == options.SCHEME]
+        if not found:
+            raise NothingOfOurs(
+                'Neither message_store in [drivers] nor a pool is '
+                f'{options.SCHEME} in {self.files()}.')
+        return found
+
+    def files(self) -> str:
+        """The configuration files, for a message."""
+        return ', '.join(self.conf.config_file or ()) or (
+            'no configuration file')
+
+    def configured(self) -> Store:
+        """The message store of the configuration itself."""
+        scheme = self.conf.drivers.message_store
+        return Store(scheme, scheme, lambda: _load(
+            self.conf, control_driver=self.control))
+
+    def check_queue(self, queue: str, project: str | None) -> None:
+        """See that there is a queue.
+
+        :raises NoSuchQueue: the management store does not know it.
+        """
+        if not self.control.queue_controller.exists(queue, project=project):
+            raise NoSuchQueue(
+                f'There is no queue {queue} in project {project}.')
+
+    def store_of(self, queue: str, project: str | None) -> Store:
+        """The message store that a queue's messages are in.
+
+        :raises zaqar.storage.errors.QueueNotMapped: it is in no pool.
+        """
+        if not self.conf.pooling:
+            return self.configured()
+        try:
+            entry = self.control.catalogue_controller.get(project, queue)
+        except storage_errors.QueueNotMapped:
+            if not self._uses_configured():
+                raise
+            return self.configured()
+        return self._pool(self.control.pools_controller.get(
+            entry['pool'], detailed=True))
+
+    def driver_of(self, queue: str, project: str | None) -> Any:
+        """The data driver of a queue, open until this is closed.
+
+        :raises NoSuchQueue: there is no such queue.
+        :raises zaqar.storage.errors.QueueNotMapped: it is in no pool.
+        """
+        self.check_queue(queue, project)
+        return self.opened(self.store_of(queue, project))
+
+    def opened(self, store: Store) -> Any:
+        """The data driver of a store, open until this is closed."""
+        if store.name not in self._opened:
+            self._opened[store.name] = store.open()
+        return self._opened[store.name]
+
+    def queues(self, driver: Any) -> Any:
+        """Zaqar's queue controller in front of a data driver.
+
+        It is the one that counts messages, and removes a queue's.
+        """
+        return pipeline.DataDriver(
+            driver.conf, driver, self.control).queue_controller
+
+    def _uses_configured(self) -> bool:
+        return not self.conf.pooling or bool(
+            self.conf[pooling_catalog.GROUP_NAME].enable_virtual_pool)
+
+    def _pool(self, pool: dict[str, Any]) -> Store:
+        return Store(
+            pool['name'], pool['uri'].partition(':')[0], functools.partial(
+                _open_pool, self._config_files, self.control, pool))
+
+
+def chosen(known: list[Store], name: str | None) -> list[Store]:
+    """Those of the stores that are called so; None chooses all of them.
+
+    :raises ValueError: there is none of that name.
+    """
+    wanted = [store for store in known if name in (None, store.name)]
+    if not wanted:
+        raise ValueError(
+            f'There is no store {name}, but '
+            f'{", ".join(store.name for store in known)}.')
+    return wanted
 
 
 def _open_pool(
     config_files: Sequence[str] | None, control: Any, pool: dict[str, Any],
-) -> driver.DataDriver:
-    # With a configuration of its own: one pool's settings would stay in it,
-    # and become those of the next.
-    conf = utils.dynamic_conf(
+) -> Any:
+    return _load(pool_conf(config_files, pool), control_driver=control)
+
+
+def pool_conf(
+    config_files: Sequence[str] | None, pool: dict[str, Any],
+) -> Any:
+    """The configuration as one pool changes it."""
+    # A configuration of its own: one pool's settings would stay in it, and
+    # become those of the next.
+    return utils.dynamic_conf(
         pool['uri'], pool['options'], conf=read(config_files))
-    opened: driver.DataDriver = _load(conf, control_driver=control)
-    return opened
 
 
 def _load(conf: Any, **kwargs: Any) -> Any:

@@ -256,13 +256,30 @@ class TestGc(ManageTest):
         self.swift.close = (  # type: ignore[method-assign]
             lambda: closed.append(None))
         self.gc('--dry-run')
-        self.assertEqual([None], closed)
+        # Both stores.
+        self.assertEqual([None] * 2, closed)
 
         self.swift.faults.append(fake_swift.Fault(
             1, 'before', 503, lambda request: request.method == 'DELETE'))
         self.assertEqual(1, self.run_command().status)
 
-        self.assertEqual([None] * 2, closed)
+        self.assertEqual([None] * 4, closed)
+
+    def test_tells_what_it_did_when_it_is_interrupted(self) -> None:
+        self.swift.faults.append(fake_swift.Fault(
+            1, 'before', KeyboardInterrupt(), lambda request: (
+                request.method, request.container) == (
+                    'GET', self.container)))
+
+        run = self.run_command()
+
+        self.assertEqual(130, run.status)
+        self.assertEqual([
+            ('marconi-swift', 'marconi:claims:p:half', 0, 0, True),
+            ('marconi-swift', self.half, 0, 2, True)], run.found())
+        self.assertEqual(
+            'Interrupted in store marconi-swift. To go on: --store '
+            f'marconi-swift --after {self.half}\n', run.said)
 
 
 class TestGcThatFails(ManageTest):
@@ -405,6 +422,20 @@ class TestGcOfPools(ManageTest):
         self.assertIn('Store a could not be swept to its end: nobody is '
                       'there', run.said)
 
+    def test_names_those_that_an_interruption_left_out(self) -> None:
+        for name in 'abc':
+            self.pool(name)
+            self.fill(name)
+        self.account('b').faults.append(fake_swift.Fault(
+            1, 'before', KeyboardInterrupt()))
+
+        run = self.run_command()
+
+        self.assertEqual(130, run.status)
+        self.assertEqual(['a'], [row[0] for row in run.found()])
+        self.assertIn('To go on: --store b\n', run.said)
+        self.assertIn('Not swept at all: --store c\n', run.said)
+
     def test_drops_what_a_queue_that_moved_left_in_one(self) -> None:
         for name in 'ab':
             self.pool(name)
@@ -439,7 +470,7 @@ class TestGcOfPools(ManageTest):
         self.configure({})
 
         self.assertEqual(['marconi-swift'], [
-            store.name for store in stores.message_stores([self.path])])
+            store.name for store in stores.Deployment([self.path]).ours()])
         self.assertEqual([], self.gc())
         self.assertEqual(2, len(self.left('a')))
 
@@ -450,12 +481,12 @@ class TestGcOfPools(ManageTest):
         self.pool('ours')
 
         self.assertEqual(['ours'], [
-            store.name for store in stores.message_stores([self.path])])
+            store.name for store in stores.Deployment([self.path]).ours()])
         self.assertEqual([], self.gc())
 
     def test_opens_drivers_that_post_and_claim(self) -> None:
         self.pool('a', container_prefix='one')
-        [store] = stores.message_stores([self.path])
+        [store] = stores.Deployment([self.path]).ours()
 
         opened = store.open()
 

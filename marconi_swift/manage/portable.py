@@ -1,0 +1,215 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Messages on their way from one store to another, and as lines of JSON.
+
+A line is an object with the fields of :class:`Message`; those that say
+nothing are left out. A body of bytes, as Zaqar's encryption makes them, is
+``body_base64``.
+"""
+
+import base64
+from collections.abc import Iterable
+from collections.abc import Iterator
+import dataclasses
+import itertools
+import math
+from typing import Any
+import uuid
+
+from oslo_serialization import jsonutils
+from oslo_utils import timeutils
+
+from marconi_swift import driver as drivers
+from marconi_swift import names
+from marconi_swift import records
+from marconi_swift.data import listing
+
+#: Messages that are read or posted at a time.
+PAGE = 100
+
+
+class NotPortable(ValueError):
+    """What a line says is no message."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Message:
+    """A message without a place; times are seconds from when it was read.
+
+    Whether it is claimed is left behind: it is free where it arrives.
+    """
+
+    body: Any
+    #: As the API shows it.
+    ttl: int
+    #: What is left of its ttl.
+    left: int
+    #: What is left of its delay.
+    delay: int = 0
+    #: Client id of the poster; None if the store does not tell.
+    client: str | None = None
+    #: How often it was claimed.
+    claims: int = 0
+    #: What it was called in the store that it comes from.
+    id: str = ''
+    #: Seconds since the epoch.
+    created: int = 0
+
+    def line(self) -> str:
+        """This message as one line of JSON, without its end."""
+        fields = {key: value for key, value in self._fields().items()
+                  if value not in (None, '', 0) or key in ('ttl', 'left')}
+        kind, body = ('body', self.body) if not isinstance(
+            self.body, bytes) else (
+                'body_base64', base64.b64encode(self.body).decode())
+        return records.dump({**fields, kind: body}).decode()
+
+    def _fields(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name)
+                for field in dataclasses.fields(self) if field.name != 'body'}
+
+    @classmethod
+    def parse(cls, line: str) -> 'Message':
+        """Undo :meth:`line`.
+
+        :raises NotPortable: it is no message, or is of a field that this
+            release does not know.
+        """
+        try:
+            return cls._of(jsonutils.loads(line))
+        except (TypeError, ValueError, KeyError) as exc:
+            raise NotPortable(f'This is no message: {exc}.') from exc
+
+    @classmethod
+    def _of(cls, given: Any) -> 'Message':
+        if not isinstance(given, dict):
+            raise ValueError('it is no JSON object')
+        if 'body_base64' in given:
+            given['body'] = base64.b64decode(
+                given.pop('body_base64'), validate=True)
+        message = cls(**given)
+        for field in ('ttl', 'left', 'delay', 'claims', 'created'):
+            value = getattr(message, field)
+            if type(value) is not int or value < 0:
+                raise ValueError(f'{field} is no number of 0 or more')
+        if not isinstance(message.client, str | None):
+            raise ValueError('client is no text')
+        return message
+
+    def posted(self) -> dict[str, Any]:
+        """This message as a storage controller is asked to post it.
+
+        Its ttl becomes what was left of it. Only this driver reads how
+        often it was claimed.
+        """
+        return {'body': self.body, 'ttl': max(1, self.left),
+                'delay': self.delay, 'claim_count': self.claims}
+
+
+def read(
+    driver: Any, queue: str, project: str | None, after: str = '',
+) -> Iterator[Message]:
+    """Read all messages of a queue, oldest first, and change nothing.
+
+    Those that are claimed or delayed, too. A page is in memory at a time.
+    Of stores other than this driver's, who posted a message and how long it
+    is delayed is not known: its delay is over where it arrives.
+
+    :param driver: a data driver of Zaqar's; the storage itself, and not a
+        pipeline in front of it.
+    :param after: the id of a message of this driver's, or a marker of
+        another's, after which to begin.
+    :raises zaqar.storage.errors.ConnectionError: the store is not there.
+    """
+    if isinstance(driver, drivers.DataDriver):
+        yield from _read_ours(driver, queue, project, after)
+        return
+    for message in listed(driver, queue, project, after):
+        yield _of_shown(message, timeutils.utcnow_ts())
+
+
+def listed(
+    driver: Any, queue: str, project: str | None, after: str = '',
+    limit: int = PAGE,
+) -> Iterator[dict[str, Any]]:
+    """All messages of a queue as any controller lists them, page by page.
+
+    Those that are claimed or delayed, too.
+
+    :param after: as for :func:`read`.
+    :param limit: messages of a page.
+    """
+    while True:
+        page = driver.message_controller.list(
+            queue, project=project, marker=after or None, limit=limit,
+            echo=True, client_uuid=None, include_claimed=True,
+            include_delayed=True)
+        messages = list(next(page))
+        yield from messages
+        after = next(page) if messages else ''
+        if not after:
+            return
+
+
+def _read_ours(
+    driver: drivers.DataDriver, queue: str, project: str | None, after: str,
+) -> Iterator[Message]:
+    account = driver.account
+    container = names.messages(
+        account.settings.container_prefix, project, queue)
+    for found in listing.everything(account.store, container, after):
+        yield _of_ours(found, records.now())
+
+
+def _of_ours(found: listing.Read, at: float) -> Message:
+    message = found.message
+    return Message(
+        body=found.body, ttl=message.ttl,
+        left=max(0, math.ceil(message.expires - at)),
+        delay=max(0, math.ceil(message.delayed_until - at)),
+        client=message.poster, claims=message.claim_count, id=message.id,
+        created=math.floor(names.posted_at(message.id)))
+
+
+def _of_shown(message: dict[str, Any], at: float) -> Message:
+    """A message as any controller lists it."""
+    ttl, age = math.floor(message['ttl']), math.floor(message['age'])
+    return Message(
+        body=message['body'], ttl=ttl, left=max(0, ttl - age),
+        claims=message.get('claim_count') or 0, id=str(message['id']),
+        created=math.floor(at) - age)
+
+
+def write(
+    driver: Any, queue: str, project: str | None,
+    messages: Iterable[Message],
+) -> Iterator[int]:
+    """Post messages to a queue that exists, in their order.
+
+    Nobody is notified: subscriptions are served in front of the storage.
+    Iterate to go on: each step posts a page, and tells how many it was.
+    An error leaves what was posted before; of the page that it met, this
+    driver's :meth:`~marconi_swift.data.messages.MessageController.post`
+    takes back what was stored.
+
+    :param driver: a data driver of Zaqar's, as for :func:`read`.
+    :raises zaqar.storage.errors.QueueDoesNotExist: there is no such queue.
+    :raises zaqar.storage.errors.ConnectionError: the store is not there.
+    """
+    unknown = str(uuid.uuid4())
+    for client, posted in itertools.groupby(
+            messages, key=lambda message: message.client):
+        while page := list(itertools.islice(posted, PAGE)):
+            driver.message_controller.post(
+                queue, [message.posted() for message in page],
+                client_uuid=client or unknown, project=project)
+            yield len(page)

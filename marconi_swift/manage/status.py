@@ -1,0 +1,179 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The command ``marconi-swift-status``: is a deployment ready for upgrade?
+
+Changes nothing. ``marconi-swift-status upgrade check`` ends with 0 if it is,
+1 if something is worth a look, 2 if something is in the way, and 255 if it
+could not look.
+"""
+
+from collections.abc import Iterator
+from collections.abc import Sequence
+import contextlib
+import functools
+import itertools
+import logging
+import sys
+from typing import Any
+
+from oslo_config import cfg
+from oslo_upgradecheck import upgradecheck
+
+from marconi_swift import driver as drivers
+from marconi_swift import names
+from marconi_swift import records
+from marconi_swift.manage import stores
+
+#: Registries of the management store: marconi_swift.control.
+_REGISTRIES = ('queues', 'topics', 'pools', 'flavors', 'catalogue')
+
+#: Containers of a store, and objects of a container or registry, that are
+#: looked at.
+_SAMPLE = 1000
+_SAMPLE_READ = 100
+
+#: What is named of what is found.
+_NAMED = 5
+
+
+class Checks(upgradecheck.UpgradeCommands):
+    """What is looked at before processes are started with a new release."""
+
+    def __init__(self, conf: cfg.ConfigOpts) -> None:
+        self._conf = conf
+
+    def _options(self) -> upgradecheck.Result:
+        """Whether the options are right, and none is deprecated."""
+        with _warnings() as said, self._opened() as deployment:
+            for store in deployment.ours():
+                deployment.opened(store)
+        if said:
+            return upgradecheck.Result(
+                upgradecheck.Code.WARNING, ' '.join(said))
+        return upgradecheck.Result(upgradecheck.Code.SUCCESS)
+
+    def _reachable(self) -> upgradecheck.Result:
+        """Whether all accounts answer."""
+        with self._opened() as deployment:
+            for account in _accounts(deployment):
+                account.store.check_account()
+        return upgradecheck.Result(upgradecheck.Code.SUCCESS)
+
+    def _formats(self) -> upgradecheck.Result:
+        """Whether this release reads what is stored, as far as it looks."""
+        with self._opened() as deployment:
+            # Stores may share an account.
+            unknown = list(dict.fromkeys(
+                name for account in _accounts(deployment)
+                for name in unreadable(account)))
+            if isinstance(deployment.control, drivers.ControlDriver):
+                unknown += unreadable_records(deployment.control)
+        if not unknown:
+            return upgradecheck.Result(upgradecheck.Code.SUCCESS)
+        more = len(unknown) - _NAMED
+        return upgradecheck.Result(
+            upgradecheck.Code.WARNING,
+            f'{", ".join(unknown[:_NAMED])}'
+            f'{f" and {more} more" if more > 0 else ""}: written by another '
+            'release, or by something else. This release leaves it out and '
+            'keeps it.')
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[stores.Deployment]:
+        with stores.Deployment(self._conf.config_file) as deployment:
+            yield deployment
+
+    @staticmethod
+    def _telling(check: Any) -> Any:
+        """A check whose errors are what it found."""
+        @functools.wraps(check)
+        def run(checks: 'Checks') -> upgradecheck.Result:
+            try:
+                result: upgradecheck.Result = check(checks)
+            except Exception as exc:
+                # oslo.upgradecheck would show a traceback, and no other
+                # check.
+                return upgradecheck.Result(
+                    upgradecheck.Code.FAILURE,
+                    f'{exc} marconi-swift-manage check tells more.')
+            return result
+
+        return run
+
+    _upgrade_checks = (
+        ('Options', _telling(_options)),
+        ('Stores', _telling(_reachable)),
+        ('Stored formats', _telling(_formats)),
+    )
+
+
+def _accounts(deployment: stores.Deployment) -> list[Any]:
+    """The accounts of all stores of this driver."""
+    found = [deployment.opened(store).account for store in deployment.ours()]
+    if isinstance(deployment.control, drivers.ControlDriver):
+        found.insert(0, deployment.control.account)
+    return found
+
+
+def unreadable(account: Any) -> list[str]:
+    """Objects of queues and topics that this release can not read.
+
+    By the listings of the first containers, and of their first objects.
+    """
+    prefix = account.settings.container_prefix
+    containers = account.store.containers(f'{prefix}:')
+    return [
+        f'{container.name}/{row.name}'
+        for container in itertools.islice(containers, _SAMPLE)
+        if names.parse_container(prefix, container.name) is not None
+        for row in account.store.page(container.name, limit=_SAMPLE)
+        if records.delete_at(row.name, row.content_type) is None]
+
+
+def unreadable_records(control: drivers.ControlDriver) -> list[str]:
+    """Records of the management store that this release can not read."""
+    unknown = []
+    for kind in _REGISTRIES:
+        registry = control.registry(kind)
+        for name in itertools.islice(
+                registry.names(first=_SAMPLE_READ), _SAMPLE_READ):
+            if registry.read(name) is None and registry.exists(name):
+                unknown.append(f'{kind} {name}')
+    return unknown
+
+
+@contextlib.contextmanager
+def _warnings() -> Iterator[list[str]]:
+    """Collect what oslo.config warns of: deprecated options."""
+    said: list[str] = []
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            said.append(record.getMessage())
+
+    logger, collector = logging.getLogger('oslo_config.cfg'), Collector()
+    logger.addHandler(collector)
+    try:
+        yield said
+    finally:
+        logger.removeHandler(collector)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the checks; return what ``sys.exit`` is to be given."""
+    # It logs the traceback of what it raises, and a check tells.
+    logging.getLogger('zaqar.storage.utils').setLevel(logging.CRITICAL)
+    conf = cfg.ConfigOpts()
+    status: int = upgradecheck.main(
+        conf, stores.PROJECT, Checks(conf),
+        argv=sys.argv[1:] if argv is None else list(argv))
+    return status

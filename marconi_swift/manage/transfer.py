@@ -1,0 +1,265 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The commands that write a queue's messages to a file, and read one."""
+
+import argparse
+from collections.abc import Iterator
+import contextlib
+import datetime
+import os
+import pathlib
+import sys
+from typing import Any
+from typing import TextIO
+
+from cliff import command
+from oslo_utils import timeutils
+
+from marconi_swift.manage import archive
+from marconi_swift.manage import portable
+from marconi_swift.manage import progress
+from marconi_swift.manage import stores
+
+_INTERRUPTED = 130
+
+
+def _add_file_argument(parser: argparse.ArgumentParser, does: str) -> None:
+    parser.add_argument(
+        'file', metavar='FILE', nargs='?', default='-',
+        help=f'what to {does}; "-", the default, for standard '
+             f'{"output" if does == "write" else "input"}')
+
+
+class Export(stores.OnDeployment, command.Command):
+    """Write the messages of a queue to a file, as lines of JSON.
+
+    With all that is stored of them: what is left of their ttl and delay, who
+    posted them, how often they were claimed. Claims nothing and changes
+    nothing; messages that are claimed are written, too, and messages that
+    are posted meanwhile may be or not. A file that is there is replaced,
+    once the new one is whole.
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        stores.add_queue_arguments(parser)
+        _add_file_argument(parser, 'write')
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        name, project = parsed_args.queue, parsed_args.project
+        driver = self.deployment.driver_of(name, project)
+        header = archive.Header(
+            project=project, queue=name,
+            metadata=dict(self.deployment.control.queue_controller.get(
+                name, project=project)),
+            exported=datetime.datetime.fromtimestamp(
+                timeutils.utcnow_ts(), datetime.UTC).strftime(
+                    '%Y-%m-%dT%H:%M:%SZ'))
+        messages = portable.read(driver, name, project)
+        with _written(parsed_args.file) as file:
+            count = archive.write(file, header, progress.bar(
+                messages, unit='messages', alone=file is not sys.stdout))
+        self.app.LOG.info('%d messages of queue %s were written.',
+                          count, name)
+
+
+@contextlib.contextmanager
+def _written(path: str) -> Iterator[TextIO]:
+    """Open a file for writing, which appears when it is whole."""
+    if path == '-':
+        yield sys.stdout
+        sys.stdout.flush()
+        return
+    partial = f'{path}.part'
+    # Messages may be secret.
+    opener = lambda name, flags: os.open(name, flags, 0o600)  # noqa: E731
+    with open(partial, 'w', encoding='utf-8', opener=opener) as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+class Import(stores.OnDeployment, command.Command):
+    """Post the messages of a file that ``export`` wrote.
+
+    To the queue that the file names, or another. A queue that is not there
+    is made in the store of the configuration, with the file's metadata;
+    where there are pools, make it through Zaqar's API first, which chooses
+    one. Each message gets a new id, lives as long as it had left when it
+    was exported, and is free, whoever held it. Subscribers are not notified.
+
+    Messages are posted in pages, in the order of the file. An error or
+    Ctrl-C says after which line to go on (--after-line). With --journal that
+    is kept in a file, and the same command goes on by itself, also after a
+    crash; only a page that was under way then can be posted twice.
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        stores.add_arguments(parser)
+        _add_file_argument(parser, 'read')
+        parser.add_argument('--project', metavar='ID',
+                            help='not the project that the file names')
+        parser.add_argument('--queue', metavar='NAME',
+                            help='not the queue that the file names')
+        where = parser.add_mutually_exclusive_group()
+        where.add_argument(
+            '--after-line', metavar='NUMBER', type=int, default=0,
+            help='leave out the lines up to this one')
+        where.add_argument(
+            '--journal', metavar='PATH', type=Journal,
+            help='keep in this file up to which line all is posted, and go '
+                 'on after that')
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        self.done = parsed_args.after_line
+        try:
+            with _read(parsed_args.file) as file:
+                posted, queue = self._post(parsed_args, archive.Reader(file))
+        except (Exception, KeyboardInterrupt) as error:
+            self.app.LOG.error('%s', _how_to_go_on(
+                error, self.done, parsed_args.journal))
+            return (_INTERRUPTED if isinstance(error, KeyboardInterrupt)
+                    else 1)
+        self.app.stdout.write(
+            f'{posted} messages were posted to queue {queue}.\n')
+        return 0
+
+    def _post(
+        self, parsed_args: argparse.Namespace, reader: archive.Reader,
+    ) -> tuple[int, str]:
+        """Post all; return how many those were, and to which queue."""
+        header, journal = reader.header, parsed_args.journal
+        name = parsed_args.queue or header.queue
+        project = parsed_args.project or header.project
+        if journal:
+            self.done = journal.read(header)
+        driver = self._driver(name, project, header.metadata)
+        posted = 0
+        with (progress.bar(unit='messages') as bar,
+              progress.Interruption() as interruption):
+            for page in _pages(reader.messages(self.done)):
+                # What has expired is not posted, and is done all the same.
+                waiting = [each for each in page if each.message.left]
+                for count in portable.write(
+                        driver, name, project,
+                        [each.message for each in waiting]):
+                    self._note(waiting[count - 1].number, journal, header)
+                    del waiting[:count]
+                    posted += count
+                    bar.update(count)
+                    interruption.check()
+                self._note(page[-1].number, journal, header)
+        return posted, name
+
+    def _note(
+        self, line: int, journal: 'Journal | None', header: archive.Header,
+    ) -> None:
+        """Remember up to which line all is posted."""
+        self.done = line
+        if journal:
+            journal.write(header, line)
+
+    def _driver(
+        self, name: str, project: str | None, metadata: dict[str, Any],
+    ) -> Any:
+        """The driver of the queue, which is made if it is not there."""
+        deployment = self.deployment
+        try:
+            return deployment.driver_of(name, project)
+        except stores.NoSuchQueue:
+            if deployment.conf.pooling:
+                raise
+        driver = deployment.opened(deployment.configured())
+        deployment.queues(driver).create(
+            name, metadata=metadata, project=project)
+        return driver
+
+
+class Journal:
+    """A file that says up to which line all of an export is posted."""
+
+    def __init__(self, path: str) -> None:
+        self._path = pathlib.Path(path)
+
+    def __str__(self) -> str:
+        return str(self._path)
+
+    def read(self, header: archive.Header) -> int:
+        """The line; 0 if there is no such file yet.
+
+        :raises ValueError: it is no journal, or is another export's.
+        """
+        try:
+            of, _, line = self._path.read_text().rpartition(' ')
+            number = int(line)
+        except FileNotFoundError:
+            return 0
+        except ValueError:
+            raise ValueError(
+                f'{self._path} is no journal of an import.') from None
+        if of != _name(header):
+            raise ValueError(
+                f'{self._path} is the journal of another import, of {of}: '
+                'name another file.')
+        return number
+
+    def write(self, header: archive.Header, line: int) -> None:
+        partial = self._path.with_name(f'{self._path.name}.part')
+        partial.write_text(f'{_name(header)} {line}\n')
+        partial.replace(self._path)
+
+
+def _name(header: archive.Header) -> str:
+    """What tells an export from others."""
+    return f'{header.project}/{header.queue} {header.exported}'
+
+
+def _pages(
+    messages: Iterator[archive.Numbered],
+) -> Iterator[list[archive.Numbered]]:
+    """Messages by the page; also those before a line that is none."""
+    page: list[archive.Numbered] = []
+    try:
+        for message in messages:
+            page.append(message)
+            if len(page) == portable.PAGE:
+                yield page
+                page = []
+    except archive.BadFile:
+        if page:
+            yield page
+        raise
+    if page:
+        yield page
+
+
+@contextlib.contextmanager
+def _read(path: str) -> Iterator[TextIO]:
+    if path == '-':
+        yield sys.stdin
+        return
+    with open(path, encoding='utf-8') as file:
+        yield file
+
+
+def _how_to_go_on(
+    error: BaseException, done: int, journal: Journal | None,
+) -> str:
+    what = ('Interrupted.' if isinstance(error, KeyboardInterrupt)
+            else str(error) or repr(error))
+    how = (f'--journal {journal}' if journal
+           else f'--after-line {done}' if done else 'begin again')
+    return f'{what} All is posted up to line {done}. To go on: {how}'

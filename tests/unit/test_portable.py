@@ -1,0 +1,170 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Messages as lines, and from store to store."""
+
+import itertools
+import json
+from typing import Any
+import uuid
+
+import ddt
+import testtools
+
+from marconi_swift import names
+from marconi_swift.manage import portable
+from tests.unit import test_claims
+
+_CLIENT = str(uuid.uuid4())
+
+
+@ddt.ddt
+class TestLines(testtools.TestCase):
+
+    @ddt.data(
+        {}, 0, '', None, [], 'zwei\nZeilen\u2028\x00', b'', b'\xff\x00',
+        {'a': [1.5, None, {'ü': '\ud800'}]})
+    def test_say_all_of_a_message(self, body: Any) -> None:
+        message = portable.Message(
+            body=body, ttl=300, left=200, delay=7, client=_CLIENT, claims=2,
+            id='x', created=1700000000)
+
+        line = message.line()
+
+        self.assertEqual(1, len(line.splitlines()))
+        self.assertEqual(message, portable.Message.parse(line))
+
+    def test_leave_out_what_says_nothing(self) -> None:
+        message = portable.Message(body=None, ttl=60, left=0)
+
+        self.assertEqual(
+            {'ttl': 60, 'left': 0, 'body': None}, json.loads(message.line()))
+        self.assertEqual(message, portable.Message.parse(message.line()))
+
+    @ddt.data(
+        ('', ''), ('[]', 'no JSON object'), ('{"body": 1}', 'ttl'),
+        ('{"body": 1, "ttl": -1, "left": 1}', 'ttl is no number'),
+        ('{"body": 1, "ttl": 1, "left": true}', 'left is no number'),
+        ('{"body": 1, "ttl": 1, "left": 1, "client": 5}', 'client'),
+        ('{"body": 1, "ttl": 1, "left": 1, "colour": 1}', 'colour'),
+        ('{"body_base64": "*", "ttl": 1, "left": 1}', ''))
+    @ddt.unpack
+    def test_that_are_no_messages_are_refused(
+        self, line: str, why: str,
+    ) -> None:
+        error = self.assertRaises(
+            portable.NotPortable, portable.Message.parse, line)
+
+        self.assertIn(why, str(error))
+
+
+class TestStores(test_claims.ClaimTest):
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.data = self.drivers.data
+        self.queues.create('copy', project='p')
+
+    def read(self, queue: str = 'q', **kwargs: Any) -> list[portable.Message]:
+        return list(portable.read(self.data, queue, 'p', **kwargs))
+
+    def write(self, messages: list[portable.Message]) -> list[int]:
+        return list(portable.write(self.data, 'copy', 'p', messages))
+
+    def test_tell_everything_of_a_message(self) -> None:
+        [posted] = self.messages.post(
+            'q', [{'ttl': 100, 'body': 'b', 'delay': 30}],
+            client_uuid=_CLIENT, project='p')
+        self.pass_time(10)
+
+        [message] = self.read()
+
+        self.assertEqual(
+            portable.Message(
+                body='b', ttl=100, left=90, delay=20, client=_CLIENT,
+                id=posted, created=int(names.posted_at(posted))), message)
+
+    def test_tell_of_claimed_messages_but_no_expired_ones(self) -> None:
+        self.post('over', ttl=60)
+        self.post('held', 'free', ttl=300)
+        self.pass_time(61)
+        _, [held] = self.claim(limit=1)
+
+        found = self.read()
+
+        self.assertEqual([('held', 1), ('free', 0)],
+                         [(message.body, message.claims)
+                          for message in found])
+        self.assertEqual(['free'], [
+            message.body for message in self.read(after=held['id'])])
+
+    def test_are_told_as_much_as_they_keep(self) -> None:
+        self.post('a', ttl=300)
+        self.post('b', ttl=300, delay=50)
+        self.claim(limit=1)
+        self.pass_time(100)
+        before = self.swift.stored()
+        read = self.read()
+        self.assertEqual(before, self.swift.stored())
+
+        self.assertEqual([1, 1], self.write(read))
+
+        copies = self.read('copy')
+        self.assertEqual([
+            (each.body, each.left, each.delay, each.client, each.claims)
+            for each in read],
+            [(each.body, each.ttl, each.delay, each.client, each.claims)
+             for each in copies])
+
+    def test_are_asked_for_a_page_at_a_time(self) -> None:
+        messages = [portable.Message(body=number, ttl=300, left=300)
+                    for number in range(portable.PAGE * 2 + 1)]
+
+        pages = portable.write(self.data, 'copy', 'p', iter(messages))
+        self.assertEqual(portable.PAGE, next(pages))
+
+        self.assertEqual(portable.PAGE, len(self.read('copy')))
+        self.assertEqual([portable.PAGE, 1], list(pages))
+        self.swift.requests.clear()
+        first = list(itertools.islice(
+            portable.read(self.data, 'copy', 'p'), 1))
+        self.assertEqual(0, first[0].body)
+        self.assertEqual(portable.PAGE + 1, len(self.swift.requests))
+
+
+class TestOtherStores(testtools.TestCase):
+    """What every storage controller of Zaqar's tells."""
+
+    def test_tell_less(self) -> None:
+        pages = [['m1', 'm2'], ['m3'], []]
+
+        class Controller:
+            def list(self, queue: str, **kwargs: Any) -> Any:
+                self.asked = kwargs
+                marker = int(kwargs['marker'] or 0)
+                yield iter([
+                    {'id': name, 'age': 40, 'ttl': 100, 'body': name,
+                     'claim_id': None, 'claim_count': 3}
+                    for name in pages[marker]])
+                yield str(marker + 1)
+
+        class Driver:
+            message_controller = Controller()
+
+        found = list(portable.read(Driver(), 'q', 'p'))
+
+        self.assertEqual(['m1', 'm2', 'm3'], [each.id for each in found])
+        self.assertEqual([(60, 0, None, 3)] * 3, [
+            (each.left, each.delay, each.client, each.claims)
+            for each in found])
+        asked = Driver.message_controller.asked
+        self.assertTrue(asked['include_claimed'] and asked['echo']
+                        and asked['include_delayed'])
