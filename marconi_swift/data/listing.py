@@ -19,7 +19,9 @@ from typing import NamedTuple
 
 from oslo_log import log as logging
 
+from marconi_swift import names
 from marconi_swift import records
+from marconi_swift.data import spread
 from marconi_swift.store import objects
 
 LOG = logging.getLogger(__name__)
@@ -35,7 +37,7 @@ class Read(NamedTuple):
 
 
 def hints(
-    store: objects.ObjectStore, container: str, *, marker: str = '',
+    parts: spread.Parts, *, marker: str = '',
     first: int = objects.PAGE, reverse: bool = False,
 ) -> Iterator[records.Message]:
     """What the listing says of each message, in the order of posting.
@@ -44,11 +46,10 @@ def hints(
     write. Lists only as far as it is iterated.
     """
     at = records.now()
-    for row in store.rows(container, marker=marker, first=first,
-                          reverse=reverse):
+    for row in parts.rows(marker=marker, first=first, reverse=reverse):
         message = records.Message.parse(row.name, row.content_type)
         if message is None:
-            _report_foreign(container, row.name)
+            _report_foreign(parts.first, row.name)
         elif not message.expired(at):
             yield message
 
@@ -57,7 +58,11 @@ def read(
     store: objects.ObjectStore, container: str, message_id: str, *,
     newest: bool = False,
 ) -> Read | None:
-    """Read one message, or None if it is not there or has expired."""
+    """Read one message, or None if it is not there or has expired.
+
+    :param container: the first of its queue.
+    """
+    container = names.home(container, message_id)
     stored = store.read(container, message_id, newest=newest)
     if stored is None:
         return None
@@ -78,7 +83,7 @@ def head(
     store: objects.ObjectStore, container: str, message_id: str,
 ) -> records.Message | None:
     """Read the newest record of one message, or None as :func:`read`."""
-    stored = store.head(container, message_id)
+    stored = store.head(names.home(container, message_id), message_id)
     if stored is None:
         return None
     message = records.Message.parse(message_id, stored.content_type)
