@@ -89,7 +89,7 @@ COSTS = {
 SPREAD = COSTS | {
     'create the first queue of an account': (
         2, 6, 1, 1, 1, 1, 1, 1, 2, 1, 1, 1, 2),
-    'create a queue': (2, 6, 1, 1, 1, 1, 1, 2, 1, 2),
+    'create a queue': (2, 6, 1, 1, 1, 1, 2, 1, 2),
     'create a queue that exists': (2, 6, 1),
     'delete an empty queue': (1, 6, 2, 1, 8),
     'delete a queue of 20': (1, 6, 3, 15, 3, 2, 1, 5, 1, 1, 8),
