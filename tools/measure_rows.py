@@ -42,6 +42,7 @@ import uuid
 from swift.common import utils
 from swift.container import backend
 
+#: Rows of a listing, of all containers together, as the driver asks for.
 _PAGE = 1000
 
 _SYNC = r"""
@@ -121,8 +122,8 @@ def measure(
         for _ in range(workers)]
     running += [
         _processes.Process(target=list_rows, args=(
-            path, barrier, options.seconds, options.listings, counts),
-            daemon=True)
+            path, _PAGE // containers, barrier, options.seconds,
+            options.listings, counts), daemon=True)
         for path in paths]
     for process in running:
         process.start()
@@ -160,8 +161,8 @@ def put_rows(
 
 
 def list_rows(
-    path: str, barrier: synchronize.Barrier, seconds: float, often: float,
-    counts: Any,
+    path: str, share: int, barrier: synchronize.Barrier, seconds: float,
+    often: float, counts: Any,
 ) -> None:
     broker = opened(path)
     barrier.wait(60)
@@ -171,7 +172,7 @@ def list_rows(
             if moment >= until or time.monotonic() >= until:
                 break
             time.sleep(max(0, moment - time.monotonic()))
-            list_page(broker)
+            list_page(broker, share)
             listed += 1
     counts.put(('list', listed))
 
@@ -193,9 +194,11 @@ def put_row(
         'd41d8cd98f00b204e9800998ecf8427e', deleted=deleted)
 
 
-def list_page(broker: backend.ContainerBroker) -> None:
+def list_page(
+    broker: backend.ContainerBroker, limit: int = _PAGE,
+) -> None:
     broker.list_objects_iter(
-        _PAGE, '', '', '', '', storage_policy_index=0)
+        limit, '', '', '', '', storage_policy_index=0)
 
 
 def grown(folder: pathlib.Path) -> None:
