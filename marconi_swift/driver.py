@@ -36,6 +36,7 @@ from marconi_swift.control import queues
 from marconi_swift.control import registry
 from marconi_swift.data import claims
 from marconi_swift.data import messages
+from marconi_swift.data import spread
 from marconi_swift.data import stages
 from marconi_swift.data import subscriptions
 from marconi_swift.data import sweeping
@@ -69,6 +70,7 @@ class Account:
         self.elections = election.Elections(
             self.store, self.settings.container_prefix,
             self.settings.storage_policy, self.settings.clock_skew)
+        self.spread = spread.Spread.configured(self.settings)
 
 
 def connect(settings: options.Settings) -> transport.Transport:

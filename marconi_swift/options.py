@@ -34,6 +34,8 @@ from keystoneauth1 import loading
 from keystoneauth1 import plugin
 from oslo_config import cfg
 
+from marconi_swift import names
+
 #: Name of the entry points, and scheme of the URI of a pool.
 SCHEME = 'marconi-swift'
 
@@ -138,6 +140,28 @@ _OPTIONS = [
              'processes that much later. 0 reads everything anew for each '
              'operation. Must be the same in all processes that serve a '
              'queue.'),
+    cfg.IntOpt(
+        'containers_per_queue',
+        default=1,
+        min=1,
+        max=names.PARTS_MAX,
+        help='Over how many Swift containers a queue is spread that is '
+             'created from now on. One container server writes what it is '
+             'told of a container one row after the other, which bounds '
+             'how much can be posted to a queue and claimed from it; '
+             'several containers share that, and each listing asks all of '
+             'them. A queue that is there keeps what it has.'),
+    cfg.IntOpt(
+        'max_containers_per_queue',
+        default=1,
+        min=1,
+        max=names.PARTS_MAX,
+        help='How many containers the metadata of a new queue can ask for, '
+             'by the key _containers. If this and containers_per_queue are '
+             '1, nobody asks how many an existing queue has before posting '
+             'to it or deleting it, and the messages of one that has more '
+             'are read, but posted to its first container alone, and left '
+             'to marconi-swift-manage gc when it is deleted.'),
 ]
 
 # Options of keystoneauth1's adapter that choose the endpoint. Its retry and
@@ -172,6 +196,8 @@ class Settings:
     claim_attempt_limit: float
     clock_skew: float
     cache_time: float
+    containers_per_queue: int
+    max_containers_per_queue: int
     #: Seconds to wait for a connection, and for each part of an answer.
     timeout: float
     #: What requests calls ``verify``: True, False or a CA bundle's path.
@@ -260,6 +286,8 @@ def read(conf: cfg.ConfigOpts, group: str) -> Settings:
         claim_attempt_limit=get('claim_attempt_limit'),
         clock_skew=get('clock_skew'),
         cache_time=get('cache_time'),
+        containers_per_queue=get('containers_per_queue'),
+        max_containers_per_queue=get('max_containers_per_queue'),
         timeout=get('timeout') or _DEFAULT_TIMEOUT,
         verify=False if get('insecure') else get('cafile') or True,
         certificate=(certificate, key) if certificate and key

@@ -17,8 +17,9 @@ object                    ``claim/<claim id>``
 Content-Type, body        :class:`marconi_swift.records.Claim`
 ========================  ===============================================
 
-Only the claim's owner writes its record. The gates of the queue's messages
-are in the same container; see :mod:`marconi_swift.gate`.
+Only the claim's owner writes its record. Of a queue that is spread, its id
+says in which part it is. The gates of the queue's messages are in the same
+containers; see :mod:`marconi_swift.gate`.
 """
 
 import collections
@@ -41,10 +42,15 @@ _READ_AHEAD = 100
 
 @dataclasses.dataclass(frozen=True)
 class ClaimRecords:
-    """The claims of one queue."""
+    """The claims of one queue.
+
+    :param container: the first.
+    :param policy: storage policy for containers, made when first needed.
+    """
 
     store: objects.ObjectStore
     container: str
+    policy: str | None
 
     def read(self, claim_id: str) -> records.Claim | None:
         """Return the newest version of a claim's record.
@@ -53,8 +59,7 @@ class ClaimRecords:
         """
         if not names.is_message_id(claim_id):
             return None
-        stored = self.store.read(self.container, _PREFIX + claim_id,
-                                 newest=True)
+        stored = self.store.read(*self._place(claim_id), newest=True)
         if stored is None:
             return None
         return records.Claim.parse(
@@ -80,32 +85,52 @@ class ClaimRecords:
         :raises marconi_swift.store.errors.SwiftError: it may be stored or
             not.
         """
-        outcome = self.store.replace(
-            self.container, _PREFIX + claim.id, body=claim.body(),
-            content_type=claim.content_type(), delete_at=claim.delete_at)
+        container, name = self._place(claim.id)
+
+        def write() -> objects.Outcome:
+            return self.store.replace(
+                container, name, body=claim.body(),
+                content_type=claim.content_type(), delete_at=claim.delete_at)
+
+        outcome = write()
+        if outcome is objects.Outcome.MISSING:
+            # Gates are made with their containers, but of other parts.
+            outcome = self.store.insist(container, self.policy, write)
         if outcome is not objects.Outcome.DONE:
             raise errors.SwiftError(
                 f'Claim {claim.id} could not be recorded in container '
-                f'{self.container}: {outcome.value}.')
+                f'{container}: {outcome.value}.')
 
     def renew(self, claim: records.Claim) -> bool:
         """Store what a renewal changed; False if there is no record."""
         return self.store.annotate(
-            self.container, _PREFIX + claim.id,
-            content_type=claim.content_type(), delete_at=claim.delete_at,
+            *self._place(claim.id), content_type=claim.content_type(),
+            delete_at=claim.delete_at,
         ) is not objects.Outcome.MISSING
 
     def delete(self, claim_id: str) -> None:
         """Remove a claim's record, if it is there."""
-        self.store.delete(self.container, _PREFIX + claim_id)
+        self.store.delete(*self._place(claim_id))
 
-    def holders(self, at: float) -> Mapping[str, Sequence[str]]:
+    def holders(self, at: float, parts: int) -> Mapping[str, Sequence[str]]:
         """Live claims, by the short forms of the messages that they won.
 
         A hint, as all listings: see :func:`marconi_swift.records.digests`.
+
+        :param parts: how many the queue has.
         """
         holders = collections.defaultdict(list)
-        for row in self.store.rows(self.container, prefix=_PREFIX):
-            for digest in records.digests(row.content_type, at):
-                holders[digest].append(row.name.removeprefix(_PREFIX))
+        containers = [names.part(self.container, number)
+                      for number in range(parts)]
+        for rows in self.store.each(self._rows, containers):
+            for row in rows:
+                for digest in records.digests(row.content_type, at):
+                    holders[digest].append(row.name.removeprefix(_PREFIX))
         return holders
+
+    def _rows(self, container: str) -> list[objects.Row]:
+        return list(self.store.rows(container, prefix=_PREFIX))
+
+    def _place(self, claim_id: str) -> tuple[str, str]:
+        """The container and the name of a claim's record."""
+        return names.home(self.container, claim_id), _PREFIX + claim_id

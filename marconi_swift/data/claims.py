@@ -18,6 +18,7 @@ from typing import Any
 from zaqar import storage
 from zaqar.storage import errors
 
+from marconi_swift import names
 from marconi_swift import records
 from marconi_swift.data import listing
 from marconi_swift.data import queue as queues
@@ -159,6 +160,6 @@ class ClaimController(storage.Claim):
         if not claim.live(records.now()):
             return False
         outcome = self._store.annotate(
-            target.messages, message.id, content_type=message.content_type(),
-            delete_at=message.delete_at)
+            names.home(target.messages, message.id), message.id,
+            content_type=message.content_type(), delete_at=message.delete_at)
         return outcome is objects.Outcome.DONE

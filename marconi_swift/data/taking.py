@@ -48,6 +48,8 @@ from marconi_swift.data import claim_records
 from marconi_swift.data import contention
 from marconi_swift.data import dead_letters
 from marconi_swift.data import listing
+from marconi_swift.data import spread
+from marconi_swift.store import errors
 from marconi_swift.store import objects
 
 LOG = logging.getLogger(__name__)
@@ -86,8 +88,8 @@ class Queue:
     """What taking messages needs to know of a queue."""
 
     store: objects.ObjectStore
-    #: Name of the container of its messages.
-    messages: str
+    #: The containers of its messages.
+    parts: spread.Parts
     claims: claim_records.ClaimRecords
     gates: gate.Gates
     dead_letters: dead_letters.DeadLetters
@@ -96,11 +98,17 @@ class Queue:
     #: Seconds; see the option clock_skew.
     clock_skew: float
 
+    @property
+    def messages(self) -> str:
+        """Name of the first container of its messages."""
+        return self.parts.first
+
     def attempt(self, ttl: int, grace: int) -> Attempt:
         """Begin to try for messages, for a claim of ``ttl`` seconds."""
         began = time.monotonic()
         at = records.now()
-        hold = records.Hold(names.new_message_id(), math.floor(at) + ttl)
+        claim = names.new_message_id(spread.draw(self.parts.count))
+        hold = records.Hold(claim, math.floor(at) + ttl)
         return Attempt(records.Pass(hold, grace), at, began,
                        began + self.attempt_limit)
 
@@ -108,7 +116,7 @@ class Queue:
         """This queue, asking nothing again when an attempt is over."""
         store = self.store.until(attempt.deadline)
         return dataclasses.replace(
-            self, store=store,
+            self, store=store, parts=self.parts.until(attempt.deadline),
             claims=dataclasses.replace(self.claims, store=store),
             gates=dataclasses.replace(self.gates, store=store))
 
@@ -194,8 +202,8 @@ class _Taking:
         so long ago that a claimer who is not known to hold them does not.
         """
         queue, at = self._queue, self._attempt.at
-        for hint in listing.hints(queue.store, queue.messages,
-                                  first=_FIRST_ROWS):
+        for hint in listing.hints(queue.parts, first=_FIRST_ROWS):
+            self._check_parts()
             held = hint.held(self._others_now)
             if hint.delayed(at):
                 continue
@@ -204,6 +212,14 @@ class _Taking:
                     and not self._contention.rightful(hint.id, held)
                     and not self._listed_as_held(hint.id, held)):
                 yield hint
+
+    def _check_parts(self) -> None:
+        """See that others will find a record of this claim."""
+        if names.part_number(
+                self._attempt.mine.hold.claim) >= self._queue.parts.count:
+            raise errors.SwiftError(
+                f'The queue of container {self._queue.messages} was created '
+                'anew, with fewer containers: claim again.')
 
     def _listed_as_held(self, message_id: str, held: records.Hold) -> bool:
         """Whether a claim's row says that it won a message."""
@@ -216,7 +232,8 @@ class _Taking:
     def _listed(self, message_id: str) -> Sequence[str]:
         """Live claims whose rows say that they won a message."""
         if self._holders is None:
-            self._holders = self._queue.claims.holders(self._others_now)
+            self._holders = self._queue.claims.holders(
+                self._others_now, self._queue.parts.count)
         return self._holders.get(records.digest(message_id), ())
 
     def _recorded(self, message_id: str) -> bool:
@@ -353,7 +370,7 @@ class _Taking:
             message.taken(holder.hold, self._attempt.at, holder.grace),
             claim_count=message.claim_count + 1)
         outcome = self._queue.store.annotate(
-            self._queue.messages, message.id,
+            names.home(self._queue.messages, message.id), message.id,
             content_type=taken.content_type(), delete_at=taken.delete_at)
         return taken if outcome is objects.Outcome.DONE else None
 

@@ -32,6 +32,7 @@ from marconi_swift import driver as drivers
 from marconi_swift import names
 from marconi_swift import records
 from marconi_swift.data import listing
+from marconi_swift.data import queue as queues
 
 #: Messages that are read or posted at a time.
 PAGE = 100
@@ -163,10 +164,8 @@ def listed(
 def _read_ours(
     driver: drivers.DataDriver, queue: str, project: str | None, after: str,
 ) -> Iterator[Message]:
-    account = driver.account
-    container = names.messages(
-        account.settings.container_prefix, project, queue)
-    for found in listing.everything(account.store, container, after):
+    target = queues.queue(driver, queue, project)
+    for found in listing.everything(target.store, target.parts, after):
         yield _of_ours(found, records.now())
 
 

@@ -341,8 +341,7 @@ def _ages(
         for message in portable.listed(driver, name, project):
             yield message['id'], message['age']
         return
-    container = data_queue.queue(driver, name, project).messages
+    parts = data_queue.queue(driver, name, project).parts
     at = records.now()
-    for found in listing.hints(
-            driver.account.store, container, first=_AT_A_TIME):
+    for found in listing.hints(parts, first=_AT_A_TIME):
         yield found.id, found.age(at)

@@ -45,7 +45,9 @@ class ClaimTest(test_messages.QueueTest):
     def make_id(self) -> uuid.UUID:
         """Make an id by the clock of the test."""
         first = uuid.UUID(names.first_id(records.now()))
-        return uuid.UUID(int=first.int + next(self.made))
+        number = next(self.made)
+        # What comes before the digits that are random, and what comes after.
+        return uuid.UUID(int=first.int + (number << 32) + number)
 
     def claim(
         self, limit: int = 10, ttl: int = _TTL,

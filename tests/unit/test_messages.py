@@ -30,9 +30,13 @@ from tests.fixtures import fake_swift
 class QueueTest(testtools.TestCase):
     """Has a queue on a model of Swift."""
 
+    #: Over how many containers it is spread.
+    spread_over = 1
+
     def setUp(self) -> None:
         super().setUp()
-        self.drivers = self.useFixture(conf.FakeDrivers(retries=0))
+        self.drivers = self.useFixture(conf.FakeDrivers(
+            retries=0, containers_per_queue=self.spread_over))
         self.swift = self.drivers.swift
         self.pipeline = pipeline.DataDriver(
             self.drivers.conf, self.drivers.data, self.drivers.control)

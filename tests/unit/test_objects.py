@@ -44,6 +44,8 @@ _CALLS: dict[str, Primitive] = {
     'make_container': lambda store: store.make_container('c', None),
     'drop_container': lambda store: store.drop_container('c'),
     'page': lambda store: store.page('c'),
+    'listing': lambda store: store.listing('c'),
+    'container_metadata': lambda store: store.container_metadata('c'),
     'rows': lambda store: list(store.rows('c')),
     'empty_container': lambda store: store.empty_container('c'),
     'containers': lambda store: list(store.containers('')),

@@ -35,7 +35,9 @@ def _settings(**changes: Any) -> options.Settings:
         'uri': 'marconi-swift://', 'cache_time': 1.0,
         'container_prefix': 'marconi', 'storage_policy': None, 'fan_out': 1,
         'retries': 0, 'retry_time_limit': 0.0, 'post_time_limit': 1.0,
-        'claim_attempt_limit': 1.0, 'clock_skew': 0.0, 'timeout': 3.0,
+        'claim_attempt_limit': 1.0, 'clock_skew': 0.0,
+        'containers_per_queue': 1, 'max_containers_per_queue': 1,
+        'timeout': 3.0,
         'verify': True, 'certificate': None, 'endpoint_filter': {},
         'endpoint_override': 'http://swift/v1/AUTH_me',
         'make_auth': lambda: Login()}
