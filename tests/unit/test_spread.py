@@ -485,8 +485,8 @@ class TestNumberOutOfDate(SpreadTest):
 
     def test_a_poster_whose_queue_is_created_anew_meanwhile(self) -> None:
         """Before whichever request that is, nothing is stored unseen."""
-        self.draw(2, 0, 1)
         for number in itertools.count(1):
+            self.draw(2, 0, 1)
             self.site.queues.delete('q', project='p')
             self.create(_containers=3)
             self.post(1)
