@@ -75,6 +75,19 @@ class TestEncoding(testtools.TestCase):
         self.assertNotIn('/', name)
         self.assertIn(':', name)
 
+    @given(_PROJECTS, _QUEUES)
+    def test_records_tell_whose_they_are_unless_that_is_too_long(
+        self, project: str | None, queue: str,
+    ) -> None:
+        name = names.scoped(project, queue)
+
+        if '%~' in name:
+            self.assertRaises(ValueError, names.parse_scoped, name)
+        else:
+            # A queue without a name is none.
+            self.assertEqual((project, queue or None),
+                             names.parse_scoped(name))
+
 
 class TestMessageIds(testtools.TestCase):
 
