@@ -141,7 +141,7 @@ def read(
         yield from _read_ours(driver, queue, project, after)
         return
     for message in listed(driver, queue, project, after):
-        yield _of_shown(message, timeutils.utcnow_ts())
+        yield of_shown(message, timeutils.utcnow_ts())
 
 
 def listed(
@@ -198,7 +198,7 @@ def _of_ours(found: listing.Read, at: float) -> Message:
         created=math.floor(names.posted_at(message.id)))
 
 
-def _of_shown(message: dict[str, Any], at: float) -> Message:
+def of_shown(message: dict[str, Any], at: float) -> Message:
     """A message as any controller lists it."""
     ttl, age = math.floor(message['ttl']), math.floor(message['age'])
     return Message(

@@ -61,7 +61,7 @@ class _ManyQueues(stores.OnDeployment, lister.Lister):
             if parsed_args.project is None:
                 raise ValueError('Say whose queues: --project or '
                                  '--all-projects.')
-            return _of_project(
+            return of_project(
                 control, parsed_args.project, parsed_args.name)
         if not isinstance(control, drivers.ControlDriver):
             raise ValueError(
@@ -79,7 +79,7 @@ class _ManyQueues(stores.OnDeployment, lister.Lister):
             return 'none'
 
 
-def _of_project(
+def of_project(
     control: Any, project: str, containing: str,
 ) -> Iterator[tuple[str, str]]:
     """Page through the queues of a project, by name."""
