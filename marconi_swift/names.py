@@ -33,6 +33,7 @@ import re
 from typing import Any
 from typing import NamedTuple
 from urllib import parse
+import uuid
 
 import uuid_utils
 
@@ -235,6 +236,39 @@ def part_number(made_id: str) -> int:
     if made_id[_VERSION_AT] == '7':
         return 0
     return int(made_id[_PART_AT], base=16)
+
+
+def derived_id(tick: int, source: str) -> str:
+    """Make the one id that a message of another store has in this one.
+
+    Such ids sort by their ticks among themselves, and by their milliseconds
+    among those of :func:`new_message_id`.
+
+    :param tick: when it was posted: units of 100 ns since the epoch, the
+        resolution of UUIDv1.
+    :param source: what it is called in the other store.
+    """
+    milliseconds, rest = divmod(tick, 10_000)
+    return str(uuid.UUID(int=(
+        milliseconds << 80 | 7 << 76 | rest >> 2 << 64 | 2 << 62
+        | (rest & 3) << 60 | int(derived_end(source), 16))))
+
+
+def derived_tick(derived: str) -> int:
+    """The tick of an id of :func:`derived_id`."""
+    number = uuid.UUID(derived).int
+    return ((number >> 80) * 10_000 + (number >> 64 & 0xfff) * 4
+            + (number >> 60 & 3))
+
+
+def derived_end(source: str) -> str:
+    """What :func:`derived_id` ends with, whatever the tick."""
+    return _hash(source)[:15]
+
+
+def end_of(message_id: str) -> str:
+    """The part of an id that :func:`derived_end` makes."""
+    return message_id.replace('-', '')[17:]
 
 
 def first_id(at: float) -> str:

@@ -307,6 +307,20 @@ def read(conf: cfg.ConfigOpts, group: str) -> Settings:
     return settings
 
 
+def known_names(conf: cfg.ConfigOpts, group: str) -> set[str]:
+    """Names that mean something in a driver's group of the configuration.
+
+    Old names too, and those of the authentication plugin that is set there.
+    """
+    listed = [opt for _, options in driver_options(group) for opt in options]
+    auth_type = conf[group].auth_type
+    if auth_type:
+        listed += loading.get_auth_plugin_conf_options(auth_type)
+    return {name.replace('-', '_') for opt in listed
+            for name in (opt.dest, *(old.name for old in opt.deprecated_opts
+                                     if old.name))}
+
+
 def forget_pools(conf: cfg.ConfigOpts) -> None:
     """Let the data driver's options be what the configuration file says.
 

@@ -143,26 +143,48 @@ class MessageController(storage.Message):
         at = records.now()
         ttl, delay = int(message['ttl']), int(message.get('delay') or 0)
         body = message.get('body', {})
-        checksum = None
-        if self.driver.conf.enable_checksum:
-            checksum = utils.get_checksum(message.get('body'))
         return _Draft(
             records.Message(
                 id=names.new_message_id(spread.draw(parts)), ttl=ttl,
                 expires=at + ttl, poster=poster,
                 delayed_until=at + delay if delay else 0.0,
-                checksum=checksum,
+                checksum=self.checksum(message.get('body')),
                 claim_count=int(message.get('claim_count') or 0)),
             records.dump(body))
 
-    def _place(
-        self, container: str, drafts: list[_Draft], *, insist: bool = False,
-    ) -> list[_Draft]:
-        """Create the objects; return those that found no container.
+    def checksum(self, body: Any) -> str | None:
+        """The checksum of a body, if Zaqar is to have one."""
+        if not self.driver.conf.enable_checksum:
+            return None
+        checksum: str = utils.get_checksum(body)
+        return checksum
 
-        :param container: the first of the queue.
+    def adopt(
+        self, queue: str, messages: Iterable[tuple[records.Message, Any]],
+        project: str | None = None,
+    ) -> builtins.list[objects.Outcome | Exception]:
+        """Store messages of another store, under the ids that they bring.
+
+        Side by side. For each is told DONE; EXISTS if one of that id is
+        there, which stays as it is; STALE; or what was raised. Repeating it
+        stores none twice.
+
+        :raises zaqar.storage.errors.QueueDoesNotExist: nothing was stored.
         """
+        self._check_queue(queue, project)
+        container = self._parts(project, queue).first
+
         def create(draft: _Draft) -> objects.Outcome:
+            return self._create(container, draft, insist=True)
+
+        return self._store.outcomes(create, [
+            _Draft(message, records.dump(body))
+            for message, body in messages])
+
+    def _create(
+        self, container: str, draft: _Draft, *, insist: bool,
+    ) -> objects.Outcome:
+        def create() -> objects.Outcome:
             # Nobody else makes an object of this name, so EXISTS is our own
             # first try. An unconditional repetition could bring back, as
             # new, what was claimed or deleted since.
@@ -172,15 +194,23 @@ class MessageController(storage.Message):
                 content_type=draft.message.content_type(),
                 delete_at=draft.message.delete_at)
 
-        def place(draft: _Draft) -> objects.Outcome:
-            outcome = create(draft)
-            if outcome is objects.Outcome.MISSING and insist:
-                return self._store.insist(
-                    names.home(container, draft.message.id),
-                    self._settings.storage_policy, lambda: create(draft))
-            return outcome
+        outcome = create()
+        if outcome is objects.Outcome.MISSING and insist:
+            return self._store.insist(
+                names.home(container, draft.message.id),
+                self._settings.storage_policy, create)
+        return outcome
 
-        outcomes = self._store.each(place, drafts)
+    def _place(
+        self, container: str, drafts: list[_Draft], *, insist: bool = False,
+    ) -> list[_Draft]:
+        """Create the objects; return those that found no container.
+
+        :param container: the first of the queue.
+        """
+        outcomes = self._store.each(
+            lambda draft: self._create(container, draft, insist=insist),
+            drafts)
         return [draft for draft, outcome in zip(drafts, outcomes, strict=True)
                 if outcome is objects.Outcome.MISSING]
 

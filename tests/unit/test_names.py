@@ -75,6 +75,19 @@ class TestEncoding(testtools.TestCase):
         self.assertNotIn('/', name)
         self.assertIn(':', name)
 
+    @given(_PROJECTS, _QUEUES)
+    def test_records_tell_whose_they_are_unless_that_is_too_long(
+        self, project: str | None, queue: str,
+    ) -> None:
+        name = names.scoped(project, queue)
+
+        if '%~' in name:
+            self.assertRaises(ValueError, names.parse_scoped, name)
+        else:
+            # A queue without a name is none.
+            self.assertEqual((project, queue or None),
+                             names.parse_scoped(name))
+
 
 class TestParts(testtools.TestCase):
 
@@ -141,3 +154,27 @@ class TestMessageIds(testtools.TestCase):
             names.new_message_id().upper() + 'A'])))
     def test_nothing_else_is_one(self, candidate: Any) -> None:
         self.assertFalse(names.is_message_id(candidate))
+
+
+_TICKS = strategies.integers(0, 2**44 * 10_000)
+
+
+class TestDerivedIds(testtools.TestCase):
+
+    @given(_TICKS, strategies.text())
+    def test_are_ids_that_say_what_they_were_made_of(
+        self, tick: int, source: str,
+    ) -> None:
+        made = names.derived_id(tick, source)
+
+        self.assertTrue(names.is_message_id(made))
+        self.assertEqual(tick, names.derived_tick(made))
+        self.assertEqual(tick // 10_000 / 1000, names.posted_at(made))
+        self.assertEqual(names.derived_end(source), names.end_of(made))
+
+    @given(_TICKS, _TICKS)
+    def test_sort_by_tick(self, one: int, other: int) -> None:
+        self.assertEqual(
+            one < other or (one == other and names.derived_end('a')
+                            < names.derived_end('b')),
+            names.derived_id(one, 'a') < names.derived_id(other, 'b'))
