@@ -26,6 +26,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
 
+from marconi_swift import gate
 from marconi_swift import names
 from marconi_swift import records
 from marconi_swift.store import errors
@@ -42,9 +43,11 @@ class ClaimRecords:
     container: str
 
     def read(self, claim_id: str) -> records.Claim | None:
-        """Return the newest version of a claim's record.
+        """Return a claim's record.
 
-        None if there is none, or if this is no claim id at all.
+        None if there is none, or if this is no claim id at all. What it won
+        is right; until when it lasts can be what it was before a renewal
+        that one of the replicas missed: see :meth:`current`.
         """
         if not names.is_message_id(claim_id):
             return None
@@ -54,6 +57,25 @@ class ClaimRecords:
             return None
         return records.Claim.parse(
             claim_id, stored.content_type, stored.body)
+
+    def current(self, claim_id: str, at: float) -> records.Claim | None:
+        """Return a claim as its last renewal left it, or None.
+
+        A renewal is a POST, which X-Newest may miss; but it wrote into the
+        gates of all its messages first. So one that seems to be over lasts
+        until the first of these says.
+        """
+        claim = self.read(claim_id)
+        if claim is None or claim.live(at):
+            return claim
+        gates = gate.Gates(self.store, self.container, policy=None)
+        named = self.store.each(gates.named, claim.won)
+        until = min((each.hold.until for each in named
+                     if each and each.hold.claim == claim_id), default=0)
+        if until <= at or None in named:
+            return claim
+        return dataclasses.replace(
+            claim, until=until, lasts=max(until, claim.lasts))
 
     def create(self, claim: records.Claim) -> None:
         """Store the record of a new claim.
