@@ -46,7 +46,7 @@ LIMITS = confs.Limits(
     connect=0.5, storage=2, proxy=2, errors=10, shunned=4)
 
 #: Options of the driver, in seconds.
-ATTEMPT_LIMIT = 5.0
+ATTEMPT_LIMIT = 10.0
 CLOCK_SKEW = 2.0
 SETTINGS = {
     'claim_attempt_limit': ATTEMPT_LIMIT, 'clock_skew': CLOCK_SKEW,

@@ -31,6 +31,7 @@ import time
 from typing import Any
 
 import prettytable
+from zaqar.storage import errors
 
 from tests.fixtures import workers
 from tests.history import calls
@@ -40,6 +41,10 @@ from tests.history import worker
 
 #: Parts of a round: before the fault, under it, and after it.
 _PARTS = 3
+
+#: Seconds of a round, unless told otherwise: clients get something done in
+#: it on a busy machine.
+_SECONDS = 20.0
 
 #: Seconds that a worker may take to begin, and to end, on a busy machine.
 _SLACK = 120.0
@@ -63,6 +68,8 @@ class Round:
     #: That clients worked, and until the queue was empty after that.
     seconds: float
     draining: float
+    #: Messages that were there in the end, but could not be claimed in time.
+    stuck: int
     verdict: checker.Verdict
 
     @property
@@ -85,7 +92,7 @@ class Rounds:
 
     def __init__(
         self, cluster: faults.Cluster, folder: pathlib.Path,
-        count: int = 4, lasts: float = 15.0,
+        count: int = 4, lasts: float = _SECONDS,
     ) -> None:
         self._cluster = cluster
         self._folder = folder
@@ -117,11 +124,12 @@ class Rounds:
             crew.wait()
         ended = time.monotonic()
         history = calls.read(crew.files)
-        remained = self._drain(queue, checker.remaining(history))
+        drained = self._drain(queue, checker.remaining(history))
+        stuck = self._left(queue) - set(drained)
         return Round(
             fault.name, fault.promised, seed, round(ended - began, 1),
-            round(time.monotonic() - ended, 1),
-            checker.check(history, remained))
+            round(time.monotonic() - ended, 1), len(stuck),
+            checker.check(history, [*drained, *stuck]))
 
     def _warm_up(self, queue: str) -> None:
         """Make a queue, and its containers, on all nodes."""
@@ -136,29 +144,45 @@ class Rounds:
 
     def _drain(self, queue: str, expected: Iterable[str]) -> list[str]:
         """Take out all messages, the expected ones and others."""
-        missing, found, empty = set(expected), [], 0
+        missing, found, empty = set(expected), list[str](), 0
         longest = max(worker.TTLS) + faults.FREE_AGAIN + _HEALING
         deadline = time.monotonic() + longest
         while (missing or empty < _LOOKS) and time.monotonic() < deadline:
-            claim, messages = self._take(queue)
-            for message in messages:
-                self._site.data.message_controller.delete(
-                    queue, message['id'], project=worker.PROJECT,
-                    claim=claim)
-                found.append(worker.name(message))
+            before = len(found)
+            # What is busy, or still heals, is asked again.
+            with contextlib.suppress(errors.ConnectionError):
+                self._take(queue, found)
+                counted = self._site.queues.stats(
+                    queue, project=worker.PROJECT)['messages']
+                empty = 0 if counted['total'] else empty + 1
             missing -= set(found)
-            counted = self._site.queues.stats(
-                queue, project=worker.PROJECT)['messages']
-            empty = 0 if counted['total'] else empty + 1
-            if not messages:
+            if len(found) == before:
                 time.sleep(1)
         return found
 
-    def _take(self, queue: str) -> tuple[str, list[dict[str, Any]]]:
+    def _take(self, queue: str, found: list[str]) -> None:
+        """Claim and delete some messages, and add what they are called."""
         claim, messages = self._site.data.claim_controller.create(
             queue, {'ttl': worker.LONG, 'grace': 0}, project=worker.PROJECT,
-            limit=20)
-        return claim, list(messages)
+            limit=5)
+        taken = list(messages)
+        found += map(worker.name, taken)
+        for message in taken:
+            self._site.data.message_controller.delete(
+                queue, message['id'], project=worker.PROJECT, claim=claim)
+
+    def _left(self, queue: str) -> set[str]:
+        """Messages that can be listed, claimed or not."""
+        left, marker = set(), None
+        while True:
+            pages = self._site.data.message_controller.list(
+                queue, project=worker.PROJECT, marker=marker, echo=True,
+                include_claimed=True, limit=20)
+            page = [worker.name(message) for message in next(pages)]
+            if not page:
+                return left
+            left.update(page)
+            marker = next(pages)
 
 
 class _Crew(contextlib.ExitStack):
@@ -220,8 +244,8 @@ _COLUMNS = ('posted', 'recovered', 'lost', 'unexpected', 'duplicated',
 def table(rounds: Iterable[Round]) -> str:
     """Figures for people: of all seeds of a fault together."""
     drawn = prettytable.PrettyTable(
-        ['fault', 'promised', 'rounds', 'calls', 'unknown', *_COLUMNS],
-        align='r')
+        ['fault', 'promised', 'rounds', 'calls', 'unknown', *_COLUMNS,
+         'stuck'], align='r')
     drawn.align['fault'] = 'l'
     for name, group in itertools.groupby(
             sorted(rounds, key=lambda each: list(faults.FAULTS).index(
@@ -235,7 +259,8 @@ def table(rounds: Iterable[Round]) -> str:
                 for what, count in each.calls.items()
                 if what.endswith('unknown')),
             *(sum(getattr(each, column) for each in verdicts)
-              for column in _COLUMNS)])
+              for column in _COLUMNS),
+            sum(each.stuck for each in same)])
     return str(drawn)
 
 
@@ -280,7 +305,7 @@ def _parse() -> argparse.Namespace:
         help='how many (%(default)s; ' + workers.SCALE_VARIABLE + ' scales '
              'it)')
     add('--workers', type=int, default=4, help='processes (%(default)s)')
-    add('--seconds', type=float, default=15.0,
+    add('--seconds', type=float, default=_SECONDS,
         help='that they work in a round (%(default)s)')
     add('--json', metavar='FILE', help='write all figures there')
     add('--keep', metavar='DIR', help='leave the calls of all workers there')

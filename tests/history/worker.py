@@ -37,7 +37,7 @@ LONG = 24 * 3600
 
 #: Seconds that claims ask for. The least is what twice claim_attempt_limit
 #: allows.
-TTLS = (12, 15, 30)
+TTLS = (21, 24, 30)
 
 #: What tells that a call had no effect. (A connection error is no such
 #: thing.)
