@@ -276,11 +276,16 @@ def main() -> int:
             for name in options.fault or faults.FAULTS:
                 rounds.append(to_run.run(faults.FAULTS[name], seed))
                 _show(rounds[-1])
+                _write(options.json, rounds)
     sys.stdout.write(table(rounds) + '\n')
-    if options.json:
-        pathlib.Path(options.json).write_text(json.dumps(
-            [each.figures() for each in rounds], indent=1))
     return int(any(each.failed for each in rounds))
+
+
+def _write(path: str | None, rounds: Iterable[Round]) -> None:
+    """Write all figures so far, so that none are lost if a round fails."""
+    if path:
+        pathlib.Path(path).write_text(json.dumps(
+            [each.figures() for each in rounds], indent=1))
 
 
 def _show(done: Round) -> None:
