@@ -77,8 +77,20 @@ class Gates:
             return Entry.ENTERED
         return Entry.SHUT
 
+    def write(self, name: str, mine: records.Pass) -> None:
+        """Write into a gate, whoever is named there."""
+        self.store.replace(
+            names.home(self.container, name), records.GATE + name,
+            content_type=mine.content_type(), delete_at=mine.delete_at)
+
     def named(self, name: str) -> records.Pass | None:
-        """Read who is named in a gate, if anybody is."""
+        """Read who is named in a gate, if anybody is.
+
+        Gates are written by PUT alone: X-Newest finds the last PUT on any
+        replica that answers, and may miss a POST, since it compares when
+        objects were PUT (``GetterSource`` in
+        ``swift/proxy/controllers/base.py``).
+        """
         stored = self.store.head(
             names.home(self.container, name), records.GATE + name)
         return records.Pass.parse(stored.content_type) if stored else None
@@ -95,3 +107,15 @@ class Gates:
             names.home(self.container, name), records.GATE + name,
             only_if_delete_at=named.delete_at,
         ) is not objects.Outcome.STALE
+
+    def leave(self, name: str, mine: records.Pass) -> None:
+        """Take a claim's name out of a gate, if it is there.
+
+        :param mine: what most likely stands there; a renewal may have
+            changed all of it but the claim.
+        """
+        if self.clear(name, mine):
+            return
+        named = self.named(name)
+        if named is not None and named.hold.claim == mine.hold.claim:
+            self.clear(name, named)

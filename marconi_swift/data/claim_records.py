@@ -27,8 +27,10 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
+import heapq
 import itertools
 
+from marconi_swift import gate
 from marconi_swift import names
 from marconi_swift import records
 from marconi_swift.store import errors
@@ -53,9 +55,11 @@ class ClaimRecords:
     policy: str | None
 
     def read(self, claim_id: str) -> records.Claim | None:
-        """Return the newest version of a claim's record.
+        """Return a claim's record.
 
-        None if there is none, or if this is no claim id at all.
+        None if there is none, or if this is no claim id at all. What it won
+        is right; until when it lasts can be what it was before a renewal
+        that one of the replicas missed: see :meth:`current`.
         """
         if not names.is_message_id(claim_id):
             return None
@@ -65,19 +69,42 @@ class ClaimRecords:
         return records.Claim.parse(
             claim_id, stored.content_type, stored.body)
 
-    def live(self, at: float) -> Iterator[records.Claim]:
+    def live(self, at: float, parts: int) -> Iterator[records.Claim]:
         """Read all claims that are live at a moment, oldest first.
 
         As far as it is iterated. One that is missing in the listing yet is
         left out.
+
+        :param parts: how many the queue has.
         """
-        rows = self.store.rows(self.container, prefix=_PREFIX)
+        rows = heapq.merge(*(
+            self.store.rows(container, prefix=_PREFIX)
+            for container in self._parts(parts)))
         while batch := list(itertools.islice(rows, _READ_AHEAD)):
             for claim in self.store.each(
                     lambda row: self.read(row.name.removeprefix(_PREFIX)),
                     batch):
                 if claim is not None and claim.live(at):
                     yield claim
+
+    def current(self, claim_id: str, at: float) -> records.Claim | None:
+        """Return a claim as its last renewal left it, or None.
+
+        A renewal is a POST, which X-Newest may miss; but it wrote into the
+        gates of all its messages first. So one that seems to be over lasts
+        until the first of these says.
+        """
+        claim = self.read(claim_id)
+        if claim is None or claim.live(at):
+            return claim
+        gates = gate.Gates(self.store, self.container, policy=None)
+        named = self.store.each(gates.named, claim.won)
+        until = min((each.hold.until for each in named
+                     if each and each.hold.claim == claim_id), default=0)
+        if until <= at or None in named:
+            return claim
+        return dataclasses.replace(
+            claim, until=until, lasts=max(until, claim.lasts))
 
     def create(self, claim: records.Claim) -> None:
         """Store the record of a new claim.
@@ -120,13 +147,15 @@ class ClaimRecords:
         :param parts: how many the queue has.
         """
         holders = collections.defaultdict(list)
-        containers = [names.part(self.container, number)
-                      for number in range(parts)]
-        for rows in self.store.each(self._rows, containers):
+        for rows in self.store.each(self._rows, self._parts(parts)):
             for row in rows:
                 for digest in records.digests(row.content_type, at):
                     holders[digest].append(row.name.removeprefix(_PREFIX))
         return holders
+
+    def _parts(self, count: int) -> list[str]:
+        return [names.part(self.container, number)
+                for number in range(count)]
 
     def _rows(self, container: str) -> list[objects.Row]:
         return list(self.store.rows(container, prefix=_PREFIX))

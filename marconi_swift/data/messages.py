@@ -385,8 +385,9 @@ class MessageController(storage.Message):
         wrong, since a claimer that lost writes its own claim to it before it
         writes back the winner's.
         """
-        claim = target.claims.read(claim_id)
-        if claim is not None and claim.holds(message_id, records.now()):
+        at = records.now()
+        claim = target.claims.current(claim_id, at)
+        if claim is not None and claim.holds(message_id, at):
             return True
         message = listing.head(self._store, target.messages, message_id)
         if message is None:
@@ -426,7 +427,9 @@ class MessageController(storage.Message):
         at = records.now()
         held = {
             message_id
-            for claim in self._store.each(target.claims.read, claim_ids)
+            for claim in self._store.each(
+                lambda claim_id: target.claims.current(claim_id, at),
+                claim_ids)
             if claim is not None and claim.live(at)
             for message_id in claim.won}
         for message in self._store.each(

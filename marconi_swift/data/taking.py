@@ -114,9 +114,16 @@ class Queue:
 
     def hurried(self, attempt: Attempt) -> 'Queue':
         """This queue, asking nothing again when an attempt is over."""
-        store = self.store.until(attempt.deadline)
+        return self.until(attempt.deadline)
+
+    def until(self, deadline: float) -> 'Queue':
+        """This queue, asking nothing again after a moment.
+
+        :param deadline: by ``time.monotonic``.
+        """
+        store = self.store.until(deadline)
         return dataclasses.replace(
-            self, store=store, parts=self.parts.until(attempt.deadline),
+            self, store=store, parts=self.parts.until(deadline),
             claims=dataclasses.replace(self.claims, store=store),
             gates=dataclasses.replace(self.gates, store=store))
 
@@ -246,12 +253,22 @@ class _Taking:
             return any(self._holds(claim, message_id)
                        for claim in self._listed(message_id))
 
-    def _holds(self, claim_id: str, message_id: str) -> bool:
+    def _holds(
+        self, claim_id: str, message_id: str, until: float = 0.0,
+    ) -> bool:
+        """Whether a claim's record lists a message, and the claim is live.
+
+        :param until: what else is known of when it ends. A renewal writes
+            to the message and its gate before the record, whose replicas
+            may have missed it.
+        """
         if claim_id not in self._read:
             self._read[claim_id] = self._queue.claims.read(claim_id)
         claim = self._read[claim_id]
-        return claim is not None and claim.holds(
-            message_id, self._others_now)
+        if claim is None:
+            return False
+        return message_id in claim.won and (
+            max(claim.until, until) > self._others_now)
 
     def _choose(
         self, left: list[records.Message],
@@ -321,7 +338,11 @@ class _Taking:
             return Miss.CONTENDED
         if queue.gates.enter(
                 hint.id, self._attempt.mine) is gate.Entry.SHUT:
-            return Miss.CONTENDED
+            if queue.gates.named(hint.id) is not None:
+                return Miss.CONTENDED
+            # A replica missed that the gate was cleared, and refuses
+            # whatever is conditional.
+            queue.gates.write(hint.id, self._attempt.mine)
         return self._go_through(hint.id, void=held)
 
     def _go_through(
@@ -390,4 +411,5 @@ class _Taking:
         over = (hold.until <= self._others_now
                 or self._queue.settled(hold.claim, self._attempt.at))
         with self._lock:
-            return over and not self._holds(hold.claim, message_id)
+            return over and not self._holds(
+                hold.claim, message_id, hold.until)

@@ -78,7 +78,7 @@ COSTS = {
     'claim from an empty queue': (1,),
     'claim where all is claimed': (1,),
     'get a claim of 10': (1, 10),
-    'renew a claim of 10': (1, 10, 1),
+    'renew a claim of 10': (1, 10, 10, 1),
     'release a claim of 20': (1, 20, 20, 1),
     'delete a claimed message': (1, 1),
     'pop 10 messages': (1, 10, 10, 10, 10, 10),
