@@ -13,8 +13,10 @@
 """What can go wrong between this driver and Swift.
 
 All of it is a :class:`zaqar.storage.errors.ConnectionError` to Zaqar, whose
-transports answer 503 to it. What Swift merely refuses (something exists, is
-missing, is newer) is an outcome, not an error.
+transports answer 503 to it, or 500 with its text while they look for the queue
+of a post (``on_post`` in ``zaqar/transport/wsgi/v2_0/messages.py``). What
+Swift merely refuses (something exists, is missing, is newer) is an outcome,
+not an error.
 """
 
 from zaqar.storage import errors as zaqar_errors

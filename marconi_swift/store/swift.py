@@ -299,6 +299,11 @@ def _translated(what: str) -> Iterator[None]:
         ) from exc
     except (ksa_errors.ConnectionError, ksa_errors.DiscoveryFailure) as exc:
         raise errors.Unanswered(f'{what} failed: {exc}') from exc
+    except ksa_errors.CatalogException as exc:
+        raise errors.Unauthorized(
+            f'{what} found no Swift: {exc}. Correct region_name, '
+            'valid_interfaces and service_type, or set endpoint_override.',
+        ) from exc
     except ksa_errors.ClientException as exc:
         raise errors.Unauthorized(f'{what} failed: {exc}') from exc
     except (urllib3.exceptions.HTTPError, OSError) as exc:

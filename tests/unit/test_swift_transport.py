@@ -335,3 +335,16 @@ class TestErrors(TransportTest):
 
         self.assertIn('nowhere', str(error))
         self.assertIn('endpoint_override', str(error))
+
+    def test_of_a_catalogue_without_the_region_name_the_options(self) -> None:
+        """keystoneauth1's own plugins raise where others return None."""
+        login = mock.Mock()
+        login.get_endpoint.side_effect = ksa_errors.EndpointNotFound(
+            'internal endpoint in nowhere not found')
+
+        error = self.assertRaises(errors.Unauthorized, swift.SwiftTransport(
+            _settings(endpoint_override=None,
+                      make_auth=lambda: login)).request, 'GET')
+
+        self.assertIn('nowhere', str(error))
+        self.assertIn('endpoint_override', str(error))
