@@ -82,13 +82,16 @@ class MessageController(storage.Message):
 
         On return all are stored, each for its ttl at least. If one can not
         be, those that were are taken back before the error is raised; what
-        can not be taken back either (Swift is gone) may be delivered.
+        can not be taken back either (Swift is gone) may be delivered,
+        which is logged, or told when the outage is over.
 
         :raises zaqar.storage.errors.QueueDoesNotExist: nothing was stored.
         :raises zaqar.storage.errors.ConnectionError: see above.
         """
         container = self._container(project, queue)
         drafts: list[_Draft] = []
+        # Of those that may be stored, if one failed.
+        stored: list[str] = []
         waiting = iter(messages)
         try:
             # Ids are made for as many as are stored at a time, so that each
@@ -99,15 +102,15 @@ class MessageController(storage.Message):
                 made = [self._draft(message, str(client_uuid))
                         for message in batch]
                 drafts += made
-                unplaced = self._place(container, made)
+                unplaced = self._place(container, made, stored)
                 if unplaced:
                     self._make_room(container, queue, project)
-                    self._place(container, unplaced, insist=True)
+                    self._place(container, unplaced, stored, insist=True)
                     # It may have been deleted while the room was made.
                     self._check_queue(queue, project)
                 self._check_time(began)
         except (store_errors.SwiftError, errors.QueueDoesNotExist):
-            self._take_back(container, drafts)
+            self._take_back(container, stored)
             raise
         return [draft.message.id for draft in drafts]
 
@@ -137,9 +140,14 @@ class MessageController(storage.Message):
             records.dump(body))
 
     def _place(
-        self, container: str, drafts: list[_Draft], *, insist: bool = False,
+        self, container: str, drafts: list[_Draft], stored: list[str], *,
+        insist: bool = False,
     ) -> list[_Draft]:
-        """Create the objects; return those that found no container."""
+        """Create the objects; return those that found no container.
+
+        :param stored: is added the ids of those that may be stored, whether
+            this returns or raises.
+        """
         def create(draft: _Draft) -> objects.Outcome:
             # Nobody else makes an object of this name, so EXISTS is our own
             # first try. An unconditional repetition could bring back, as
@@ -157,7 +165,14 @@ class MessageController(storage.Message):
                     lambda: create(draft))
             return outcome
 
-        outcomes = self._store.each(place, drafts)
+        outcomes = self._store.outcomes(place, drafts)
+        stored += [
+            draft.message.id
+            for draft, outcome in zip(drafts, outcomes, strict=True)
+            if not getattr(outcome, 'harmless', False)]
+        for outcome in outcomes:
+            if isinstance(outcome, Exception):
+                raise outcome
         return [draft for draft, outcome in zip(drafts, outcomes, strict=True)
                 if outcome is objects.Outcome.MISSING]
 
@@ -182,14 +197,15 @@ class MessageController(storage.Message):
         if not self.driver.queue_controller.exists(queue, project):
             raise errors.QueueDoesNotExist(queue, project)
 
-    def _take_back(self, container: str, drafts: list[_Draft]) -> None:
-        ids = [draft.message.id for draft in drafts]
+    def _take_back(self, container: str, ids: Sequence[str]) -> None:
         outcomes = self._store.outcomes(
             lambda name: self._store.delete(container, name), ids)
         left = [outcome for outcome in outcomes
                 if isinstance(outcome, Exception)]
         if left:
-            LOG.warning(
+            told = self._store.mention(len(left))
+            LOG.log(
+                logging.DEBUG if told else logging.WARNING,
                 'Up to %(left)d of %(all)d messages of a post that failed '
                 'may be delivered: they could not be removed from container '
                 '%(container)s: %(error)s',

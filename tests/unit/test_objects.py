@@ -52,7 +52,7 @@ _CALLS: dict[str, Primitive] = {
 
 #: What calls functions that its caller gives, or nothing, but not Swift.
 _CALLERS = {'insist', 'each', 'outcomes', 'both', 'until', 'now',
-            'check_time'}
+            'check_time', 'mention'}
 
 _NOT_NOW = (408, 429, 498, 500, 502, 503, 504, 507)
 

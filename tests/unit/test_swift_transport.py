@@ -225,6 +225,23 @@ class TestErrors(TransportTest):
             self.assertIn('lost', str(found))
             self.assertIs(error, found.__cause__)
 
+    def test_of_what_was_never_sent_say_that_it_did_no_harm(self) -> None:
+        refused = requests.exceptions.ConnectionError('refused')
+        refused.__context__ = ConnectionRefusedError(111, 'refused')
+        for error, harmless in (
+                (refused, True),
+                (requests.exceptions.ConnectTimeout('slow'), True),
+                (socket.gaierror('no such host'), True),
+                (requests.exceptions.ReadTimeout('slow'), False),
+                (ConnectionResetError('lost'), False)):
+            self.connection.request.side_effect = error
+
+            found = self.assertRaises(
+                errors.Unanswered,
+                swift.SwiftTransport(_settings()).request, 'PUT')
+
+            self.assertEqual(harmless, found.harmless, error)
+
     def test_of_swiftclient_are_translated(self) -> None:
         self.connect.side_effect = swiftclient_errors.ClientException('ftp')
 
@@ -294,7 +311,7 @@ class TestErrors(TransportTest):
                      for _ in range(8)]
 
         self.assertEqual(
-            {errors.Unanswered}, {type(each.exception()) for each in asked})
+            {errors.Unreachable}, {type(each.exception()) for each in asked})
         self.assertEqual(1, login.get_token.call_count)
 
     def test_of_a_catalogue_without_swift_name_the_options(self) -> None:
