@@ -181,9 +181,23 @@ class Settings:
     #: How the endpoint is found: arguments of keystoneauth1's get_endpoint.
     endpoint_filter: Mapping[str, Any]
     endpoint_override: str | None
+    #: Where Keystone is, or whoever else is asked where Swift is.
+    auth_url: str | None
     #: Makes a new authentication plugin; does no I/O.
     make_auth: Callable[[], plugin.BaseAuthPlugin] = dataclasses.field(
         repr=False)
+
+    @property
+    def place(self) -> str:
+        """Which Swift this is: the same for all accounts in one.
+
+        Two names of one Swift are two places. Has no credentials.
+        """
+        url = self.endpoint_override or self.auth_url or ''
+        # By hand, since one that is no URL is told when it is used.
+        host = url.partition('://')[2].partition('/')[0].rpartition('@')[2]
+        region = self.endpoint_filter.get('region_name')
+        return f'{host} in {region}' if region else host
 
 
 def _connection_options(group: str) -> list[cfg.Opt]:
@@ -249,6 +263,7 @@ def read(conf: cfg.ConfigOpts, group: str) -> Settings:
     if interfaces == 'interface':
         given['valid_interfaces'] = given.pop('interface')
     certificate, key = get('certfile'), get('keyfile')
+    make_auth, auth_url = _auth_maker(conf, group, given, known)
     settings = Settings(
         uri=conf[group].uri,
         container_prefix=get('container_prefix'),
@@ -270,7 +285,7 @@ def read(conf: cfg.ConfigOpts, group: str) -> Settings:
             'interface': get('valid_interfaces'),
             'region_name': get('region_name')},
         endpoint_override=get('endpoint_override'),
-        make_auth=_auth_maker(conf, group, given, known))
+        auth_url=auth_url, make_auth=make_auth)
     unknown = given.keys() - known - {'uri'}
     if unknown:
         raise InvalidConfiguration(
@@ -335,8 +350,11 @@ def _auth_maker(
     group: str,
     given: Mapping[str, str],
     known: set[str],
-) -> Callable[[], plugin.BaseAuthPlugin]:
-    """Read what keystoneauth1's plugin needs; adds its options to known."""
+) -> tuple[Callable[[], plugin.BaseAuthPlugin], str | None]:
+    """Read what keystoneauth1's plugin needs; adds its options to known.
+
+    :returns: what makes a plugin, and the auth_url if it has one.
+    """
     known |= {'auth_section', 'auth_type'}
     section = given.get('auth_section') or conf[group].auth_section or group
     _register(conf, loading.get_auth_common_conf_options(), section)
@@ -370,7 +388,7 @@ def _auth_maker(
         raise InvalidConfiguration(
             f'The auth_type {auth_type} in [{section}] needs more: {exc}'
         ) from None
-    return make
+    return make, values.get('auth_url')
 
 
 def _register(

@@ -126,12 +126,13 @@ class ObjectStore:
     def __init__(
         self, sender: transport.Transport, policy: retry.Policy,
         fan: fan_out.FanOut,
+        ledger: per_process.PerProcess[outages.Outages],
     ) -> None:
         self._sender = sender
         self._policy = policy
         self._fan = fan
         self._silence = per_process.PerProcess(silence.Silence)
-        self._outages = per_process.PerProcess(outages.Outages)
+        self._outages = ledger
         self._bulk_limit = per_process.PerProcess[list[int]](list)
         #: What Swift's clock told with the last answer, and ours then.
         self._heard = [('', 0.0)]

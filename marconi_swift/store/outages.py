@@ -14,6 +14,7 @@
 
 from collections.abc import Callable
 import dataclasses
+import functools
 import threading
 import time
 from typing import TypeVar
@@ -21,6 +22,7 @@ from typing import TypeVar
 from oslo_log import log as logging
 
 from marconi_swift.store import errors
+from marconi_swift.store import per_process
 
 LOG = logging.getLogger(__name__)
 
@@ -45,7 +47,7 @@ class _Outage:
 
 
 class Outages:
-    """What one process knows of the outages of an account.
+    """What one process knows of the outages of a Swift.
 
     An outage begins with a request that fails in spite of being repeated,
     and ends when for :data:`CALM` seconds none did. The next success after
@@ -53,7 +55,12 @@ class Outages:
     the first also sees the second; the failures between them are counted.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, place: str) -> None:
+        """Begin to watch.
+
+        :param place: what the log calls this Swift.
+        """
+        self._place = place
         self._lock = threading.Lock()
         self._current: _Outage | None = None
 
@@ -91,8 +98,9 @@ class Outages:
             outage.last, outage.answered = now, None
         if begins:
             LOG.warning(
-                'Swift can not be used. What needs it fails until it can, '
-                'which will be logged. The first failure: %s', error)
+                'Swift at %(place)s can not be used. What needs it fails '
+                'until it can, which will be logged. The first failure: '
+                '%(error)s', {'place': self._place, 'error': error})
 
     def _succeeded(self) -> None:
         now = time.monotonic()
@@ -105,8 +113,18 @@ class Outages:
                 return
             self._current = None
         LOG.warning(
-            'Swift can be used again, after %(seconds).0f seconds in which '
+            'Swift at %(place)s can be used again, after %(seconds).0f seconds in which '
             '%(failed)d requests to it failed. Up to %(left)d messages that '
             'were not posted may be delivered.',
-            {'seconds': outage.answered - outage.began,
+            {'place': self._place,
+             'seconds': outage.answered - outage.began,
              'failed': outage.failed, 'left': outage.left})
+
+
+@functools.cache
+def of(place: str) -> per_process.PerProcess[Outages]:
+    """What a process knows of one Swift, whose accounts fail together.
+
+    :param place: as :attr:`marconi_swift.options.Settings.place` has it.
+    """
+    return per_process.PerProcess(lambda: Outages(place))

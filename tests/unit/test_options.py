@@ -75,6 +75,17 @@ class TestSettings(OptionsTest):
              'interface': ['internal'], 'region_name': 'here'},
             settings.endpoint_filter)
 
+    def test_tell_one_swift_from_another(self) -> None:
+        for place, settings in (
+                ('swift:8080', {'endpoint_override': 'http://swift:8080/v1/x',
+                                'auth_url': 'http://keystone'}),
+                ('keystone:5000 in here', {
+                    'auth_url': 'https://me:secret@keystone:5000/v3',
+                    'region_name': 'here'})):
+            self.assertEqual(place, self.read(
+                auth_type='v1password', username='me', password='secret',
+                **settings).place)
+
     def test_come_from_the_uri_first(self) -> None:
         settings = self.read(
             uri='marconi-swift://m%40e:s%2Fe%3Ac@keystone:5000/v3?'

@@ -53,7 +53,7 @@ class TestLog(_ClockTest):
 
     def setUp(self) -> None:
         super().setUp()
-        self.outages = outages.Outages()
+        self.outages = outages.Outages('swift.example')
 
     def fail(self, error: Exception | None = None) -> None:
         def ask() -> None:
@@ -78,7 +78,7 @@ class TestLog(_ClockTest):
         self.succeed()
 
         began, over = self.lines()
-        self.assertIn('can not be used', began)
+        self.assertIn('swift.example can not be used', began)
         self.assertIn('lost', began)
         self.assertIn('after 120 seconds in which 1000 requests', over)
 
@@ -231,7 +231,7 @@ class TestStore(testtools.TestCase):
         swift = _Hanging()
         store = objects.ObjectStore(
             swift, retry.Policy(retries=0, time_limit=60),
-            fan_out.FanOut(4))
+            fan_out.FanOut(4), outages.of('swift'))
         store.check_account()
         swift.hangs = True
 

@@ -39,7 +39,7 @@ def _settings(**changes: Any) -> options.Settings:
         'retries': 0, 'retry_time_limit': 0.0, 'post_time_limit': 1.0,
         'claim_attempt_limit': 1.0, 'clock_skew': 0.0, 'timeout': 3.0,
         'verify': True, 'certificate': None, 'endpoint_filter': {},
-        'endpoint_override': 'http://swift/v1/AUTH_me',
+        'endpoint_override': 'http://swift/v1/AUTH_me', 'auth_url': None,
         'make_auth': lambda: Login()}
     return options.Settings(**{**given, **changes})
 
