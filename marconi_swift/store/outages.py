@@ -113,9 +113,9 @@ class Outages:
                 return
             self._current = None
         LOG.warning(
-            'Swift at %(place)s can be used again, after %(seconds).0f seconds in which '
-            '%(failed)d requests to it failed. Up to %(left)d messages that '
-            'were not posted may be delivered.',
+            'Swift at %(place)s can be used again, after %(seconds).0f '
+            'seconds in which %(failed)d requests to it failed. Up to '
+            '%(left)d messages that were not posted may be delivered.',
             {'place': self._place,
              'seconds': outage.answered - outage.began,
              'failed': outage.failed, 'left': outage.left})
