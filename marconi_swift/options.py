@@ -26,6 +26,7 @@ are read then, and never again.
 from collections.abc import Callable
 from collections.abc import Mapping
 import dataclasses
+import functools
 from typing import Any
 from urllib import parse
 
@@ -256,8 +257,10 @@ def read(conf: cfg.ConfigOpts, group: str) -> Settings:
     def get(name: str) -> Any:
         known.add(name)
         if name in given:
-            return _convert(conf, group, name, given[name])
-        return conf[group][name]
+            return _convert(given[name], name, f'The uri in [{group}]')
+        # A pool's options come as they were registered: Zaqar checks none
+        # of them until the first driver has said what they are.
+        return _convert(conf[group][name], name, f'Section [{group}]')
 
     interfaces = 'interface' if 'interface' in given else 'valid_interfaces'
     if interfaces == 'interface':
@@ -333,16 +336,34 @@ def _parse_uri(uri: str, group: str) -> dict[str, str]:
     return given
 
 
-def _convert(conf: cfg.ConfigOpts, group: str, name: str, value: str) -> Any:
-    """Give a value from the URI the type that its option has."""
-    [opt] = [opt for _, options in driver_options(group) for opt in options
-             if opt.dest == name]
+def check_pool(pool: Mapping[str, Any]) -> None:
+    """Check the options that a pool is registered with, beside its URI.
+
+    Those of other names mean nothing, and are let through.
+
+    :raises InvalidConfiguration: naming the option at fault.
+    """
+    for name in _types().keys() & pool.keys():
+        _convert(pool[name], name, 'The pool')
+
+
+@functools.cache
+def _types() -> Mapping[str, Callable[[Any], Any]]:
+    """What makes values of our options, by their names."""
+    [(_, known)] = driver_options(DATA_GROUP)
+    return {opt.dest: opt.type for opt in known}
+
+
+def _convert(value: Any, name: str, where: str) -> Any:
+    """Give a value the type that its option has; None stays that."""
+    if value is None:
+        return None
     try:
-        return opt.type(value)
-    except ValueError as exc:
+        return _types()[name](value)
+    except (TypeError, ValueError) as exc:
         raise InvalidConfiguration(
-            f'The uri in [{group}] sets {name} to a value that it can not '
-            f'have: {exc}.') from None
+            f'{where} sets {name} to a value that it can not have: {exc}.'
+        ) from None
 
 
 def _auth_maker(
