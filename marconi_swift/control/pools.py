@@ -32,6 +32,9 @@ from marconi_swift import names
 from marconi_swift import options as our_options
 from marconi_swift.control import registry
 
+_FIELDS = ('uri', 'weight', 'flavor', 'options')
+
+
 class InvalidOptions(errors.PoolCapabilitiesMismatch):
     """What Zaqar answers 400 to, and shows why, when a pool is made."""
 
@@ -39,9 +42,6 @@ class InvalidOptions(errors.PoolCapabilitiesMismatch):
 
     def __init__(self, message: str) -> None:
         super().__init__(message=message)
-
-
-_FIELDS = ('uri', 'weight', 'flavor', 'options')
 
 
 class PoolsController(storage.PoolsBase):

@@ -227,7 +227,8 @@ class TestPools(ControlTest):
         given = {'container_prefix': 'mine', 'fan_out': 4, 'other': 'a b'}
         self.pools.create('a', 1, 'marconi-swift://', options=given)
         # What another driver's options mean is none of our business.
-        self.pools.create('b', 1, 'redis://', options={'fan_out': 'many'})
+        self.pools.create('b', 1, 'redis://', flavor='other',
+                          options={'fan_out': 'many'})
 
         self.assertEqual(
             given, self.pools.get('a', detailed=True)['options'])
