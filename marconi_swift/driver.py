@@ -43,6 +43,7 @@ from marconi_swift.data import sweeping
 from marconi_swift.data import volume
 from marconi_swift.store import fan_out
 from marconi_swift.store import objects
+from marconi_swift.store import outages
 from marconi_swift.store import retry
 from marconi_swift.store import swift
 from marconi_swift.store import transport
@@ -66,7 +67,8 @@ class Account:
             self.transport,
             retry.Policy(self.settings.retries,
                          self.settings.retry_time_limit),
-            fan_out.FanOut(self.settings.fan_out))
+            fan_out.FanOut(self.settings.fan_out),
+            outages.of(self.settings.place))
         self.elections = election.Elections(
             self.store, self.settings.container_prefix,
             self.settings.storage_policy, self.settings.clock_skew)

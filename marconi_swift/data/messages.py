@@ -87,7 +87,8 @@ class MessageController(storage.Message):
 
         On return all are stored, each for its ttl at least. If one can not
         be, those that were are taken back before the error is raised; what
-        can not be taken back either (Swift is gone) may be delivered.
+        can not be taken back either (Swift is gone) may be delivered,
+        which is logged, or told when the outage is over.
 
         :raises zaqar.storage.errors.QueueDoesNotExist: nothing was stored.
         :raises zaqar.storage.errors.ConnectionError: see above.
@@ -95,6 +96,8 @@ class MessageController(storage.Message):
         parts = self._parts(project, queue)
         count = parts.for_posting()
         drafts: list[_Draft] = []
+        # Of those that may be stored, if one failed.
+        stored: list[str] = []
         waiting = iter(messages)
         try:
             # Ids are made for as many as are stored at a time, so that each
@@ -105,10 +108,10 @@ class MessageController(storage.Message):
                 made = [self._draft(message, str(client_uuid), count)
                         for message in batch]
                 drafts += made
-                unplaced = self._place(parts.first, made)
+                unplaced = self._place(parts.first, made, stored)
                 if unplaced:
                     count = self._make_room(parts, count, queue, project)
-                    self._place(parts.first, unplaced, insist=True)
+                    self._place(parts.first, unplaced, stored, insist=True)
                     if count > 1:
                         # The first container may be that of a new queue.
                         parts.count_in(count)
@@ -116,7 +119,7 @@ class MessageController(storage.Message):
                     self._check_queue(queue, project)
                 self._check_time(began)
         except (store_errors.SwiftError, errors.QueueDoesNotExist):
-            self._take_back(parts.first, drafts)
+            self._take_back(parts.first, stored)
             raise
         return [draft.message.id for draft in drafts]
 
@@ -202,15 +205,25 @@ class MessageController(storage.Message):
         return outcome
 
     def _place(
-        self, container: str, drafts: list[_Draft], *, insist: bool = False,
+        self, container: str, drafts: list[_Draft], stored: list[str], *,
+        insist: bool = False,
     ) -> list[_Draft]:
         """Create the objects; return those that found no container.
 
         :param container: the first of the queue.
+        :param stored: is added the ids of those that may be stored, whether
+            this returns or raises.
         """
-        outcomes = self._store.each(
+        outcomes = self._store.outcomes(
             lambda draft: self._create(container, draft, insist=insist),
             drafts)
+        stored += [
+            draft.message.id
+            for draft, outcome in zip(drafts, outcomes, strict=True)
+            if not getattr(outcome, 'harmless', False)]
+        for outcome in outcomes:
+            if isinstance(outcome, Exception):
+                raise outcome
         return [draft for draft, outcome in zip(drafts, outcomes, strict=True)
                 if outcome is objects.Outcome.MISSING]
 
@@ -247,15 +260,16 @@ class MessageController(storage.Message):
             queue, project)
         return found
 
-    def _take_back(self, container: str, drafts: list[_Draft]) -> None:
-        ids = [draft.message.id for draft in drafts]
+    def _take_back(self, container: str, ids: Sequence[str]) -> None:
         outcomes = self._store.outcomes(
             lambda name: self._store.delete(
                 names.home(container, name), name), ids)
         left = [outcome for outcome in outcomes
                 if isinstance(outcome, Exception)]
         if left:
-            LOG.warning(
+            told = self._store.mention(len(left))
+            LOG.log(
+                logging.DEBUG if told else logging.WARNING,
                 'Up to %(left)d of %(all)d messages of a post that failed '
                 'may be delivered: they could not be removed from container '
                 '%(container)s: %(error)s',

@@ -189,7 +189,9 @@ class _Taking:
         if self._error is not None:
             if not self._won:
                 raise self._error
-            LOG.warning(
+            LOG.log(
+                logging.DEBUG if getattr(self._error, 'told', False)
+                else logging.WARNING,
                 'Claiming %(won)d of up to %(limit)d messages from container '
                 '%(container)s; the others failed: %(error)s',
                 {'won': len(self._won), 'limit': self._limit,

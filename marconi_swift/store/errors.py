@@ -27,6 +27,13 @@ class SwiftError(zaqar_errors.ConnectionError):
 
     msg_format = '{message}'
 
+    #: Whether the request certainly changed nothing, in any of its tries.
+    harmless = False
+
+    #: Whether :class:`marconi_swift.store.outages.Outages` tells of it, so
+    #: that nobody else need.
+    told = False
+
     def __init__(self, message: str) -> None:
         super().__init__(message=message)
 
@@ -35,8 +42,22 @@ class Unanswered(SwiftError):
     """No complete answer came: the request may have taken effect or not."""
 
 
+class Unreachable(Unanswered):
+    """Nothing was sent to Swift: nobody was there to send it to."""
+
+    harmless = True
+
+
+class Untrusted(SwiftError):
+    """Nothing was sent to Swift: its certificate, or Keystone's, is bad."""
+
+    harmless = True
+
+
 class Unauthorized(SwiftError):
     """No token could be had, or Swift refused the one that was."""
+
+    harmless = True
 
 
 class Refused(SwiftError):

@@ -41,8 +41,10 @@ import tenacity
 
 from marconi_swift.store import errors
 from marconi_swift.store import fan_out
+from marconi_swift.store import outages
 from marconi_swift.store import per_process
 from marconi_swift.store import retry
+from marconi_swift.store import silence
 from marconi_swift.store import transport
 
 _T = TypeVar('_T')
@@ -135,10 +137,13 @@ class ObjectStore:
     def __init__(
         self, sender: transport.Transport, policy: retry.Policy,
         fan: fan_out.FanOut,
+        ledger: per_process.PerProcess[outages.Outages],
     ) -> None:
         self._sender = sender
         self._policy = policy
         self._fan = fan
+        self._silence = per_process.PerProcess(silence.Silence)
+        self._outages = ledger
         self._bulk_limit = per_process.PerProcess[list[int]](list)
         #: What Swift's clock told with the last answer, and ours then.
         self._heard = [('', 0.0)]
@@ -461,18 +466,29 @@ class ObjectStore:
         return ours if date is None else (
             email_utils.mktime_tz(date) + ours - at)
 
+    def mention(self, left: int) -> bool:
+        """See :meth:`marconi_swift.store.outages.Outages.mention`."""
+        return self._outages.get().mention(left)
+
     # Inside
 
     def _ask(
         self, method: str, container: str | None = None,
         name: str | None = None, **kwargs: Any,
     ) -> retry.Answer:
-        answer = self._policy.ask(
+        answer = self._insist_on(
             lambda: self._sender.request(method, container, name, **kwargs))
         self._heard[0] = (
             answer.response.headers.get('date', ''),
             timeutils.utcnow_ts(True))
         return answer
+
+    def _insist_on(
+        self, send: Callable[[], transport.Response],
+    ) -> retry.Answer:
+        """Send a request as often as the policy allows, and as it helps."""
+        sent = self._silence.get().sender(send)
+        return self._outages.get().watch(lambda: self._policy.ask(sent))
 
     def _listing(
         self, container: str | None, query: Mapping[str, str],
@@ -512,7 +528,7 @@ class ObjectStore:
         """How many deletions Swift takes in one request; 0 for none."""
         known = self._bulk_limit.get()
         if not known:
-            response = self._policy.ask(self._sender.info).response
+            response = self._insist_on(self._sender.info).response
             offered = (_json(response.body, '/info')
                        if response.status == 200 else {})
             known.append(offered.get('bulk_delete', {}).get(
