@@ -1,0 +1,104 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Each request of each call fails, in every way, and all promises are kept.
+
+``MARCONI_SWIFT_TEST_OPERATION`` names the one call to try.
+"""
+
+import itertools
+import os
+from typing import Any
+
+import testtools
+from zaqar.storage import errors
+
+from tests.faults import operations
+from tests.faults import promises
+from tests.faults import wire
+from tests.faults import world as worlds
+
+_ONLY = os.environ.get('MARCONI_SWIFT_TEST_OPERATION')
+
+_OPERATIONS = {name: operation
+               for name, operation in operations.OPERATIONS.items()
+               if _ONLY in (None, name)}
+
+#: One that was not done, and one that was.
+_EITHER = [wire.REFUSED[-1], wire.UNTOLD[4]]
+
+
+class FaultTest(testtools.TestCase):
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.world = self.useFixture(worlds.World())
+        self.before = self.world.observe()
+        self.untouched = self.world.swift.stored()
+        self.tried = 0
+        self.addDetail('tried', testtools.content.Content(
+            testtools.content_type.UTF8_TEXT,
+            lambda: [f'{self.tried} failures'.encode()]))
+
+    def call(
+        self, operation: operations.Operation, fault: wire.Fault | None = None,
+        lasts: wire.Lasts = wire.Lasts.ONCE, number: int = 0,
+    ) -> promises.Outcome:
+        """Make a call whose n-th request fails, in the account as it was."""
+        self.world.restore()
+        process = self.world.process()
+        self.world.wire.arm(fault, lasts, number)
+        try:
+            return promises.Outcome(None, operations.plain(
+                operation.call(process, self.world.ids)))
+        except (errors.ConnectionError, wire.Died) as error:
+            return promises.Outcome(error)
+        finally:
+            self.requests = self.world.wire.sent
+            self.world.wire.arm(None)
+
+    def every_request(
+        self, operation: operations.Operation, faults: list[wire.Fault],
+        lasts: wire.Lasts = wire.Lasts.ONCE,
+    ) -> Any:
+        """Make a call once for each of its requests and each fault."""
+        self.call(operation)
+        for number, fault in itertools.product(
+                range(1, self.requests + 1), faults):
+            self.tried += 1
+            yield (f'request {number}: {fault}, {lasts.value}',
+                   self.call(operation, fault, lasts, number))
+
+    def check(
+        self, name: str, faults: list[wire.Fault], lasts: wire.Lasts,
+    ) -> None:
+        operation = _OPERATIONS[name]
+        self.call(operation)
+        after = self.world.observe()
+        for what, outcome in self.every_request(operation, faults, lasts):
+            try:
+                promises.check(self.world, operation, outcome, lasts,
+                               self.before, after)
+            except promises.Broken as broken:
+                self.fail(f'{name}, {what}: {outcome}: {broken}')
+
+
+class TestOnce(FaultTest):
+
+    def test_is_tried_again(self) -> None:
+        for name, operation in _OPERATIONS.items():
+            usual = self.call(operation)
+            after = self.world.observe()
+            for what, outcome in self.every_request(
+                    operation, wire.REFUSED + wire.UNTOLD):
+                self.assertEqual(usual, outcome, f'{name}, {what}')
+                self.assertEqual(
+                    after, self.world.observe(), f'{name}, {what}')
