@@ -591,9 +591,7 @@ class TestSweeping(SpreadTest):
 
 class TestDeadLetters(SpreadTest):
 
-    settings: ClassVar[dict[str, Any]] = {
-        'max_containers_per_queue': 4, 'claim_attempt_limit': 1,
-        'clock_skew': 0}
+    settings: ClassVar[dict[str, Any]] = {'max_containers_per_queue': 4}
 
     def test_are_moved_to_the_same_part(self) -> None:
         messages = self.site.data.message_controller
