@@ -12,7 +12,6 @@
 """The command ``marconi-swift-manage``."""
 
 from collections.abc import Sequence
-import logging
 import sys
 
 from cliff import app
@@ -34,13 +33,6 @@ class Manage(app.App):
             description=self.__doc__, version=version.RELEASE,
             command_manager=commandmanager.CommandManager(COMMANDS),
             deferred_help=True)
-
-    def configure_logging(self) -> None:
-        super().configure_logging()
-        if not self.options.debug:
-            # It logs the traceback of what it raises, and a command tells.
-            logging.getLogger('zaqar.storage.utils').setLevel(
-                logging.CRITICAL)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -170,8 +170,6 @@ def _warnings() -> Iterator[list[str]]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the checks; return what ``sys.exit`` is to be given."""
-    # It logs the traceback of what it raises, and a check tells.
-    logging.getLogger('zaqar.storage.utils').setLevel(logging.CRITICAL)
     conf = cfg.ConfigOpts()
     status: int = upgradecheck.main(
         conf, stores.PROJECT, Checks(conf),

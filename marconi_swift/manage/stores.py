@@ -13,8 +13,11 @@
 
 import argparse
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Sequence
+import contextlib
 import functools
+import logging
 import os
 from typing import Any
 from typing import NamedTuple
@@ -270,10 +273,23 @@ def _load(conf: Any, **kwargs: Any) -> Any:
 
     :raises zaqar.common.errors.InvalidDriver: its settings are wrong.
     """
-    loaded = utils.load_storage_driver(conf, None, **kwargs)
+    with _unlogged():
+        loaded = utils.load_storage_driver(conf, None, **kwargs)
     if loaded is None:
         # zaqar.storage.utils.load_storage_driver
         raise errors.InvalidDriver(
             'With enabled = True in [profiler], Zaqar also needs '
             'trace_message_store and trace_management_store = True there.')
     return loaded
+
+
+@contextlib.contextmanager
+def _unlogged() -> Iterator[None]:
+    """Let Zaqar not log the traceback of what it raises: a command tells."""
+    logger = logging.getLogger(utils.__name__)
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
