@@ -33,7 +33,7 @@ def found(number: int, **fields: Any) -> sources.Found:
     """One message a second third, as a driver without ticks lists it."""
     return sources.Found(str(number), portable.Message(
         body=number, ttl=600, left=500, id=str(number),
-        created=CREATED + number // 3), **fields)
+        created=CREATED + number // 3), expires=CREATED + 600.0, **fields)
 
 
 class TestCopier(testtools.TestCase):
@@ -73,7 +73,7 @@ class TestCopier(testtools.TestCase):
         # The age that is listed is of whole seconds.
         again = [sources.Found(each.id, portable.Message(
             body=each.message.body, ttl=600, left=500, id=each.id,
-            created=each.message.created + blur))
+            created=each.message.created + blur), expires=each.expires)
             for each in map(found, range(20)) if each.message]
 
         tally = self.copy(*(again[start:start + size]
