@@ -161,12 +161,12 @@ class Copier:
     def _adopted(
         self, found: sources.Found, name: str,
     ) -> tuple[records.Message, Any]:
-        message, at = found.message, records.now()
+        message = found.message
         assert message is not None
         return records.Message(
-            id=name, ttl=message.ttl, expires=at + message.left,
+            id=name, ttl=message.ttl, expires=found.expires,
             poster=message.client or self._unknown,
-            delayed_until=at + message.delay if message.delay else 0.0,
+            delayed_until=found.delayed_until,
             checksum=self._target.message_controller.checksum(message.body),
             claim_count=message.claims), message.body
 

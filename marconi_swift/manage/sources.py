@@ -55,6 +55,9 @@ class Found(NamedTuple):
     id: str
     #: None if it has expired meanwhile, or could not be read.
     message: portable.Message | None = None
+    #: Seconds since the epoch, both.
+    expires: float = 0.0
+    delayed_until: float = 0.0
     #: A live claim holds it.
     claimed: bool = False
     #: When it was posted, exactly; None if the source does not tell, but
@@ -79,8 +82,10 @@ def pages(
 
 
 def _of_listed(message: dict[str, Any]) -> Found:
-    read = portable.of_shown(message, timeutils.utcnow_ts())
+    now = timeutils.utcnow_ts()
+    read = portable.of_shown(message, now)
     return Found(read.id, read if read.left else None,
+                 expires=float(now + read.left),
                  claimed=bool(message.get('claim_id')))
 
 
@@ -134,15 +139,19 @@ class ZaqarsSwift:
     ) -> Found:
         now = timeutils.utcnow_ts(True)
         tick = uuid.UUID(name).time - _EPOCH
-        left = math.ceil(int(headers['x-delete-at']) - now)
+        expires = float(headers['x-delete-at'])
+        delayed_until = float(content.get('delay_expires', 0))
+        left = max(0, math.ceil(expires - now))
         message = portable.Message(
-            body=content['body'], ttl=int(content['ttl']), left=max(0, left),
-            delay=max(0, math.ceil(content.get('delay_expires', 0) - now)),
+            body=content['body'], ttl=int(content['ttl']), left=left,
+            delay=max(0, math.ceil(delayed_until - now)),
             client=headers.get('x-object-meta-clientid'),
             claims=content.get('claim_count', 0), id=name,
             created=tick // TICKS)
         claim = content['claim_id']
-        return Found(name, message if left > 0 else None, tick=tick,
+        return Found(name, message if left else None, expires=expires,
+                     delayed_until=delayed_until if message.delay else 0.0,
+                     tick=tick,
                      claimed=bool(claim) and self._claim_lives(claim))
 
     def _look_for_claim(self, claim: str) -> bool:

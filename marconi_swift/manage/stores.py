@@ -24,6 +24,7 @@ from typing import NamedTuple
 from typing import Self
 
 from oslo_config import cfg
+from oslo_log import log
 from osprofiler import opts as profiler_options
 from zaqar.common import errors
 from zaqar.conf import default
@@ -88,6 +89,8 @@ def read(config_files: Sequence[str] | None) -> cfg.ConfigOpts:
     :param config_files: None for Zaqar's usual places.
     """
     conf = cfg.ConfigOpts()
+    # Zaqar's own swift driver looks at its option debug.
+    log.register_options(conf)
     conf(args=[], project=PROJECT, prog='zaqar',
          default_config_files=list(config_files) if config_files else None)
     register(conf)

@@ -32,7 +32,6 @@ from marconi_swift.data import listing
 from marconi_swift.manage import stores
 from tests.fixtures import conf
 from tests.fixtures import redis
-from tests.fixtures import swift
 from tests.fixtures import workers
 from tests.fixtures import zaqars_swift
 
@@ -131,6 +130,17 @@ class MigrateTest(testtools.TestCase):
             process.kill()
             process.communicate(timeout=PATIENCE)
 
+    def check_two_runs(
+        self, told: dict[str, Any], messages: int, before: int,
+    ) -> None:
+        """Check what the second told: it did the rest, and only that."""
+        copied, there = told.pop('Copied'), told.pop('Already there')
+        self.assertEqual({'Found': messages}, told)
+        self.assertEqual(messages, copied + there)
+        # What was on its way to Swift can have arrived after the count.
+        self.assertGreaterEqual(there, before)
+        self.assertEqual(messages, self.arrived())
+
     @property
     def container(self) -> str:
         return names.messages('marconi', PROJECT, QUEUE)
@@ -163,23 +173,18 @@ class MigrateTest(testtools.TestCase):
         began = time.monotonic()
         self.kill_when(lambda: self.arrived() > MESSAGES // 3)
         before = self.arrived()
-        self.assertLess(before, MESSAGES)
         told = self.migrate()
         self.addDetail('seconds', content.text_content(
             f'{MESSAGES} messages, killed after {before}: '
             f'{time.monotonic() - began:.1f} s'))
-        print(self.getDetails()['seconds'].as_text(), file=sys.stderr)
 
-        self.assertEqual(
-            {'Found': MESSAGES, 'Copied': MESSAGES - before,
-             'Already there': before}, told)
+        self.check_two_runs(told, MESSAGES, before)
         there = self.there()
         self.assertEqual(list(range(MESSAGES)),
                          [found.body['n'] for found in there])
         for number, found in enumerate(there):
             self.assertEqual(3600 + number, found.message.ttl)
-            self.assertAlmostEqual(
-                expiry[number], found.message.expires, delta=2)
+            self.assertEqual(expiry[number], found.message.expires)
             self.assertEqual(CLIENTS[number // 10 * 10 % len(CLIENTS)],
                              found.message.poster)
         self.assertEqual(
@@ -219,7 +224,7 @@ class MigrateTest(testtools.TestCase):
 
     def test_goes_on_after_what_it_can_not_read(self) -> None:
         self.open_zaqars_swift()
-        [first, broken, last] = self.post(0, 3)
+        [_, broken, _] = self.post(0, 3)
         self.origin.connection.put_object(
             f'zaqar_message:{QUEUE}:{PROJECT}', broken, 'no JSON')
 
@@ -243,9 +248,8 @@ class MigrateTest(testtools.TestCase):
         before = self.arrived()
         told = self.migrate()
 
-        self.assertEqual(
-            {'Found': 200, 'Copied': 200 - before, 'Already there': before,
-             'Subscriptions': 1}, told)
+        self.assertEqual(1, told.pop('Subscriptions'))
+        self.check_two_runs(told, 200, before)
         self.assertEqual(list(range(200)), self.numbers())
         self.assertEqual({'Found': 200, 'Already there': 200},
                          self.migrate('--verify'))

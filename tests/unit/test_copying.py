@@ -19,6 +19,7 @@ from hypothesis import settings
 from hypothesis import strategies
 import testtools
 
+from marconi_swift import names
 from marconi_swift.data import listing
 from marconi_swift.manage import copying
 from marconi_swift.manage import portable
@@ -33,7 +34,7 @@ def found(number: int, **fields: Any) -> sources.Found:
     """One message a second third, as a driver without ticks lists it."""
     return sources.Found(str(number), portable.Message(
         body=number, ttl=600, left=500, id=str(number),
-        created=CREATED + number // 3), **fields)
+        created=CREATED + number // 3), expires=CREATED + 600.0, **fields)
 
 
 class TestCopier(testtools.TestCase):
@@ -57,10 +58,12 @@ class TestCopier(testtools.TestCase):
             copier.copy(page)
         return copier.tally
 
+    def there(self) -> list[listing.Read]:
+        return list(listing.everything(
+            self.drivers.data.account.store, 'marconi:messages:p:q'))
+
     def bodies(self) -> list[Any]:
-        account = self.drivers.data.account
-        return [read.body for read in listing.everything(
-            account.store, 'marconi:messages:p:q')]
+        return [read.body for read in self.there()]
 
     @settings(max_examples=30, deadline=None)
     @given(strategies.sets(strategies.integers(0, 19)),
@@ -73,7 +76,7 @@ class TestCopier(testtools.TestCase):
         # The age that is listed is of whole seconds.
         again = [sources.Found(each.id, portable.Message(
             body=each.message.body, ttl=600, left=500, id=each.id,
-            created=each.message.created + blur))
+            created=each.message.created + blur), expires=each.expires)
             for each in map(found, range(20)) if each.message]
 
         tally = self.copy(*(again[start:start + size]
@@ -82,6 +85,10 @@ class TestCopier(testtools.TestCase):
         self.assertEqual((20 - len(before), len(before)),
                          (tally.copied, tally.there))
         self.assertEqual(list(range(20)), self.bodies())
+        for read in self.there():
+            self.assertAlmostEqual(
+                CREATED + read.body // 3, names.posted_at(read.message.id),
+                delta=2)
 
     def test_what_expired_failed_or_is_claimed_is_counted(self) -> None:
         page = [found(0), sources.Found('1'), found(2, claimed=True),
