@@ -17,8 +17,8 @@ the same ones in the same order.
 """
 
 from collections.abc import Iterator
-import contextlib
 from concurrent import futures
+import contextlib
 import pathlib
 import random
 import types
@@ -31,10 +31,10 @@ from zaqar.storage import errors
 from marconi_swift import driver
 from marconi_swift.data import contention
 from marconi_swift.data import stages
+from tests.faults import wire
 from tests.fixtures import clock
 from tests.fixtures import conf
 from tests.fixtures import fake_swift
-from tests.faults import wire
 
 PROJECT, STRANGERS = 'p', 'p/2'
 
