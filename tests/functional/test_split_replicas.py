@@ -21,7 +21,6 @@ import contextlib
 import time
 import uuid
 
-import fixtures
 import testtools
 from zaqar.storage import errors
 
@@ -189,29 +188,6 @@ class TestOneNodeAway(SplitTest):
             ids = self.post(5)
 
         self.claim_eventually(ids)
-
-    def test_a_longer_life_that_one_node_missed(self) -> None:
-        # For a test, Swift need not keep what expired for a minute.
-        self.useFixture(fixtures.MonkeyPatch(
-            'marconi_swift.records.SWEEP_AFTER', 0))
-        [message] = self.post(1, ttl=SHORT - 1)
-        claim = self.claim_all([message], ttl=SHORT)
-        over = time.monotonic() + SHORT + 1
-        with self.away(1):
-            self.renew(claim)
-
-        # The node thinks by now that the message has expired.
-        time.sleep(max(0.0, over - time.monotonic()))
-
-        for _ in range(OFTEN):
-            self.assertTrue(self.is_there(message))
-        self.heal()
-        self.assert_claim_works(claim, [message])
-
-    def is_there(self, message: str) -> bool:
-        container = names.messages('marconi', PROJECT, self.queue)
-        return self.site.data.account.store.head(
-            container, message) is not None
 
     def test_a_claim_whose_record_is_lost_is_over(self) -> None:
         ids = self.post(2)
