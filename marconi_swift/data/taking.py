@@ -283,8 +283,8 @@ class _Taking:
             candidates, max(0, (wanted << level) - len(left))))
         if not level:
             return window[:wanted], window[wanted:]
-        drawn = set(random.sample(range(len(window)),
-                                  min(wanted, len(window))))
+        drawn = set(random.sample(  # nosec B311: no secret
+            range(len(window)), min(wanted, len(window))))
         return ([window[index] for index in sorted(drawn)],
                 [hint for index, hint in enumerate(window)
                  if index not in drawn])

@@ -29,6 +29,7 @@ from zaqar.storage.swift import driver as swift_driver
 
 from marconi_swift import names
 from marconi_swift.data import listing
+from marconi_swift.data import queue as queues
 from marconi_swift.manage import stores
 from tests.fixtures import conf
 from tests.fixtures import redis
@@ -150,8 +151,8 @@ class MigrateTest(testtools.TestCase):
             self.container))
 
     def there(self) -> list[listing.Read]:
-        return list(listing.everything(
-            self.target.data.account.store, self.container))
+        queue = queues.queue(self.target.data, QUEUE, PROJECT)
+        return list(listing.everything(queue.store, queue.parts))
 
     def numbers(self) -> list[int]:
         return [found.body['n'] for found in self.there()]

@@ -21,6 +21,7 @@ import testtools
 
 from marconi_swift import names
 from marconi_swift.data import listing
+from marconi_swift.data import queue as queues
 from marconi_swift.manage import copying
 from marconi_swift.manage import portable
 from marconi_swift.manage import sources
@@ -59,8 +60,8 @@ class TestCopier(testtools.TestCase):
         return copier.tally
 
     def there(self) -> list[listing.Read]:
-        return list(listing.everything(
-            self.drivers.data.account.store, 'marconi:messages:p:q'))
+        queue = queues.queue(self.drivers.data, 'q', 'p')
+        return list(listing.everything(queue.store, queue.parts))
 
     def bodies(self) -> list[Any]:
         return [read.body for read in self.there()]

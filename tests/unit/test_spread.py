@@ -32,6 +32,7 @@ from marconi_swift.data import spread
 from marconi_swift.store import errors
 from marconi_swift.store import fan_out
 from marconi_swift.store import objects
+from marconi_swift.store import outages
 from marconi_swift.store import retry
 from tests.fixtures import conf
 from tests.fixtures import fake_swift
@@ -109,7 +110,8 @@ def _given(
     """A queue whose parts hold these, and what one knows of it."""
     swift = fake_swift.FakeSwift()
     store = objects.ObjectStore(
-        swift, retry.Policy(retries=0, time_limit=60), fan_out.FanOut(4))
+        swift, retry.Policy(retries=0, time_limit=60), fan_out.FanOut(4),
+        outages.of('swift'))
     remembered: cache.Cache[str, int] = cache.Cache(60, 10)
     queue = spread.Parts(spread.Spread(1, 5, None, remembered), store, 'c')
     queue.make(len(parts))

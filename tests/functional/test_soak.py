@@ -1,0 +1,372 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Posters and claimers who go on and on: nothing fails, nothing grows.
+
+In CI for some seconds, ``tools/run-tests soak`` for minutes, which are in
+``MARCONI_SWIFT_TEST_SOAK``; with ``MARCONI_SWIFT_TEST_REPORT``, what was
+measured is added to a file of that name, a line of JSON for each test.
+"""
+
+from collections.abc import Callable
+from collections.abc import Sequence
+import json
+import math
+import os
+import random
+import resource
+import statistics
+import threading
+import time
+from typing import Any
+from typing import NamedTuple
+import uuid
+
+import swiftclient
+import testtools
+from testtools import content
+
+from marconi_swift import names
+from tests.fixtures import conf
+from tests.fixtures import workers
+from tests.functional import test_forks
+
+MINUTES_VARIABLE = 'MARCONI_SWIFT_TEST_SOAK'
+REPORT_VARIABLE = 'MARCONI_SWIFT_TEST_REPORT'
+
+# Minutes of each test, in CI.
+SHORT = 0.15
+
+PROJECT = 'project'
+# Processes, in CI and in the long form.
+PROCESSES = 8 if MINUTES_VARIABLE in os.environ else 3
+BATCH = 10
+
+# Seconds between two looks at what a process uses.
+INTERVAL = 1.0
+
+# Of claims; long enough that none ends while its messages are worked on.
+TTL = 300
+
+# MiB by which a process may grow from the second third of the time to the
+# last: caches and arenas fill up for a while.
+GROWTH = 6
+
+# Sockets and threads that are not for the fan-out.
+OTHERS = 8
+
+# Seconds of an attempt to claim: a message that several tried for and nobody
+# won is free again after twice that.
+ATTEMPT = 15
+
+# Seconds in which the last messages must have been worked off.
+PATIENCE = 2 * ATTEMPT + 120
+
+
+class Used(NamedTuple):
+    """What a process used at some moment."""
+
+    mebibytes: float
+    threads: int
+    sockets: int
+
+
+class Told(NamedTuple):
+    """What a process tells of its work."""
+
+    #: Numbers of messages, and the sums of their ids.
+    posted: tuple[int, int]
+    deleted: tuple[int, int]
+    #: Seconds that each operation took, by its name.
+    took: dict[str, list[float]]
+    used: list[Used]
+    errors: list[str]
+
+
+def minutes() -> float:
+    return float(os.environ.get(MINUTES_VARIABLE, SHORT))
+
+
+class Worker:
+    """Posts, claims, deletes and releases, one after the other."""
+
+    def __init__(self, site: workers.Site, queues: Sequence[str]) -> None:
+        self._messages = site.data.message_controller
+        self._claims = site.data.claim_controller
+        self._queues = queues
+        self._posted: list[int] = [0, 0]
+        self._deleted: list[int] = [0, 0]
+        self._took: dict[str, list[float]] = {}
+        self._used: list[Used] = []
+        self._errors: list[str] = []
+
+    def work(self, seconds: float) -> None:
+        """Post and consume, and look at what is used meanwhile."""
+        deadline = look = time.monotonic()
+        deadline += seconds
+        while time.monotonic() < deadline:
+            queue = random.choice(self._queues)
+            self._attempt(self._post, queue)
+            self._attempt(self._consume, queue)
+            if time.monotonic() >= look:
+                self._used.append(used())
+                look += INTERVAL
+
+    def drain(self, deadline: float) -> None:
+        """Consume until there is nothing, or a moment is past."""
+        for queue in self._queues:
+            while time.monotonic() < deadline and self._attempt(
+                    self._consume, queue):
+                pass
+
+    def told(self) -> Told:
+        return Told((self._posted[0], self._posted[1]),
+                    (self._deleted[0], self._deleted[1]),
+                    self._took, self._used, self._errors)
+
+    def _attempt(self, what: Callable[[str], Any], queue: str) -> Any:
+        try:
+            return what(queue)
+        except Exception as error:
+            self._errors.append(f'{type(error).__name__}: {error}')
+            return True
+
+    def _timed(self, name: str, call: Callable[..., Any], *args: Any,
+               **kwargs: Any) -> Any:
+        began = time.monotonic()
+        result = call(*args, **kwargs)
+        self._took.setdefault(name, []).append(time.monotonic() - began)
+        return result
+
+    def _post(self, queue: str) -> None:
+        ids = self._timed(
+            'post', self._messages.post, queue,
+            [{'ttl': 3600, 'body': number} for number in range(BATCH)],
+            uuid.uuid4(), project=PROJECT)
+        _count(self._posted, ids)
+
+    def _consume(self, queue: str) -> bool:
+        claim, messages = self._timed(
+            'claim', self._claims.create, queue,
+            {'ttl': TTL, 'grace': 60}, project=PROJECT, limit=BATCH)
+        for message in messages:
+            self._timed('delete', self._messages.delete, queue,
+                        message['id'], project=PROJECT, claim=claim)
+            _count(self._deleted, [message['id']])
+        if claim:
+            self._timed('release', self._claims.delete, queue, claim,
+                        project=PROJECT)
+        return claim is not None
+
+
+def _count(counts: list[int], ids: Sequence[str]) -> None:
+    counts[0] += len(ids)
+    # The sum is that of the same ids in any order, and of no others.
+    counts[1] += sum(uuid.UUID(each).int for each in ids)
+
+
+def used() -> Used:
+    with open('/proc/self/statm') as file:
+        pages = int(file.read().split()[1])
+    return Used(pages * resource.getpagesize() / 2**20,
+                threading.active_count(), test_forks.count_sockets())
+
+
+def soak(
+    site: workers.Site, queues: Sequence[str], seconds: float,
+) -> Told:
+    worker = Worker(site, queues)
+    worker.work(seconds)
+    return worker.told()
+
+
+def fill(site: workers.Site, queue: str, count: int) -> int:
+    """Post so many messages."""
+    return sum(
+        len(site.data.message_controller.post(
+            queue, [{'ttl': 36000, 'body': number}
+                    for number in range(start, min(count, start + 100))],
+            uuid.uuid4(), project=PROJECT))
+        for start in range(0, count, 100))
+
+
+def drain(site: workers.Site, queue: str, seconds: float) -> Told:
+    worker = Worker(site, [queue])
+    deadline = time.monotonic() + seconds
+    empty = 0
+    # With others about, one claim that gets nothing says little.
+    while empty < 3 and time.monotonic() < deadline:
+        before = worker.told().deleted
+        worker.drain(deadline)
+        empty = 0 if worker.told().deleted != before else empty + 1
+    return worker.told()
+
+
+class SoakTest(testtools.TestCase):
+
+    def setUp(self) -> None:
+        super().setUp()
+        # Several times as busy as a server should be, so posts take longer.
+        made = self.useFixture(conf.ZaqarConf(
+            post_time_limit=60, claim_attempt_limit=ATTEMPT))
+        self.swift = made.swift
+        self.site = workers.Site(made.path)
+        self.processes = self.useFixture(
+            workers.Workers(made.path, PROCESSES))
+        self.seconds = minutes() * 60
+
+    def queues(self, count: int) -> list[str]:
+        made = [f'soaked-{number}' for number in range(count)]
+        for name in made:
+            self.site.queues.create(name, project=PROJECT)
+        return made
+
+    def test_one_queue(self) -> None:
+        self.soak_and_check(self.queues(1))
+
+    def test_many_queues(self) -> None:
+        self.soak_and_check(
+            self.queues(200 if MINUTES_VARIABLE in os.environ else 20))
+
+    def test_a_backlog_drains(self) -> None:
+        [queue] = self.queues(1)
+        count = round(float(os.environ.get(
+            'MARCONI_SWIFT_TEST_BACKLOG', 200)) / PROCESSES)
+        limit = 600 + count
+        began = time.monotonic()
+        filled = sum(self.processes.each(fill, queue, count, within=limit))
+        filling = time.monotonic() - began
+        began = time.monotonic()
+        told = self.processes.each(drain, queue, limit, within=limit)
+        draining = time.monotonic() - began
+        told.append(self.drain_rest([queue]))
+
+        self.report(told, messages=filled, filling=round(filling),
+                    draining=round(draining))
+        self.check_errors(told)
+        self.assertEqual(filled, sum(each.deleted[0] for each in told))
+        self.check_left([queue])
+
+    def soak_and_check(self, queues: list[str]) -> None:
+        told = self.processes.each(
+            soak, queues, self.seconds, within=self.seconds + 120)
+        rest = self.drain_rest(queues)
+
+        self.report(told, queues=len(queues), rest=rest.deleted[0])
+        told.append(rest)
+        self.check_errors(told)
+        # Each message that was posted was worked on once.
+        for of in range(2):
+            self.assertEqual(sum(each.posted[of] for each in told),
+                             sum(each.deleted[of] for each in told))
+        for each in told[:PROCESSES]:
+            self.check_growth(each.used)
+        self.check_left(queues)
+
+    def drain_rest(self, queues: list[str]) -> Told:
+        """Work off what is left when nobody else is about."""
+        worker = Worker(self.site, queues)
+        deadline = time.monotonic() + PATIENCE
+        while self.messages_left(queues) and time.monotonic() < deadline:
+            worker.drain(deadline)
+        return worker.told()
+
+    def messages_left(self, queues: list[str]) -> int:
+        return sum(
+            self.site.queues.stats(name, project=PROJECT)['messages']['total']
+            for name in queues)
+
+    def check_errors(self, told: Sequence[Told]) -> None:
+        self.assertEqual([], [error for each in told
+                              for error in each.errors])
+
+    def check_growth(self, seen: Sequence[Used]) -> None:
+        """What a process uses does not grow after the first third."""
+        third = max(1, len(seen) // 3)
+        middle, last = seen[third:2 * third] or seen[:1], seen[-third:]
+        self.assertLess(
+            statistics.median(each.mebibytes for each in last)
+            - statistics.median(each.mebibytes for each in middle), GROWTH)
+        width = self.site.data.account.settings.fan_out
+        for each in seen:
+            self.assertLessEqual(each.threads, width + OTHERS)
+            # Each thread has one for each store.
+            self.assertLessEqual(each.sockets, 2 * (width + OTHERS))
+
+    def check_left(self, queues: Sequence[str]) -> None:
+        """No message is left; of claims what expires by itself, if any."""
+        client = self.swift.connect()
+        prefix = self.site.data.account.settings.container_prefix
+        for queue in queues:
+            _, rows = client.get_container(
+                names.messages(prefix, PROJECT, queue))
+            self.assertEqual([], rows)
+            container = names.claims(prefix, PROJECT, queue)
+            _, rows = client.get_container(container, full_listing=True)
+            for row in rows[:100]:
+                try:
+                    found = client.head_object(container, row['name'])
+                except swiftclient.ClientException as exc:
+                    # It expired; its row goes with the next sweep.
+                    self.assertEqual(404, exc.http_status)
+                    continue
+                self.assertLess(
+                    int(found['x-delete-at']), time.time() + TTL + 120)
+
+    def report(self, told: Sequence[Told], **facts: Any) -> None:
+        """Say what was measured, in the test's details and in a file."""
+        took: dict[str, list[float]] = {}
+        for each in told:
+            for name, times in each.took.items():
+                took.setdefault(name, []).extend(times)
+        facts |= {
+            'test': self.id().rpartition('.')[2],
+            'minutes': round(minutes(), 2), 'processes': PROCESSES,
+            'posted': sum(each.posted[0] for each in told),
+            'deleted': sum(each.deleted[0] for each in told),
+            'errors': sum(len(each.errors) for each in told),
+            'milliseconds': {
+                name: {'p50': _percentile(times, 50),
+                       'p99': _percentile(times, 99), 'count': len(times)}
+                for name, times in sorted(took.items())},
+            'left': self.left(),
+            'used': [[_rounded(each.used[at]) for at in _thirds(each.used)]
+                     for each in told if each.used]}
+        line = json.dumps(facts)
+        self.addDetail('measured', content.text_content(line))
+        if path := os.environ.get(REPORT_VARIABLE):
+            with open(path, 'a') as file:
+                file.write(f'{line}\n')
+
+    def left(self) -> int:
+        """How many objects are in the account now."""
+        credentials = self.swift.connect()
+        _, containers = credentials.get_account()
+        return sum(
+            len(credentials.get_container(
+                each['name'], full_listing=True)[1])
+            for each in containers if ':claims:' in each['name']
+            or ':messages:' in each['name'])
+
+
+def _percentile(times: Sequence[float], percent: int) -> float:
+    ordered = sorted(times)
+    at = math.ceil(len(ordered) * percent / 100) - 1
+    return round(ordered[max(0, at)] * 1000, 1)
+
+
+def _thirds(seen: Sequence[Used]) -> tuple[int, int, int]:
+    return len(seen) // 3, 2 * len(seen) // 3, len(seen) - 1
+
+
+def _rounded(one: Used) -> list[float]:
+    return [round(each, 1) for each in one]
