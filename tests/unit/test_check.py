@@ -11,6 +11,7 @@
 # under the License.
 """The command marconi-swift-manage check, on a model of Swift."""
 
+import logging
 import pathlib
 from typing import Any
 
@@ -85,6 +86,9 @@ class TestCheck(test_manage_queues.CommandTest):
         self.assertIn('no_such_option', ran.output)
         self.assertIn('works messages ok', ran.output)
         self.assertNotIn('Traceback', ran.said)
+        # Only while it loads: what else Zaqar logs is logged.
+        self.assertEqual(
+            logging.NOTSET, logging.getLogger('zaqar.storage.utils').level)
 
     def test_refuses_a_store_that_there_is_not(self) -> None:
         self.assertIn('There is no store other',
