@@ -26,7 +26,6 @@ import uuid
 
 from keystoneauth1 import loading
 from keystoneauth1 import session as ksa_session
-from oslo_config import cfg
 from oslo_serialization import jsonutils
 from zaqar.storage import pipeline
 from zaqar.storage import utils
@@ -204,8 +203,6 @@ class ZaqarDriver(Driver):
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
         conf = stores.read([spec.conf])
-        # Of oslo.log; Zaqar's swift driver looks at it.
-        conf.register_opt(cfg.BoolOpt('debug', default=False))
         self.control: Any = utils.load_storage_driver(
             conf, None, control_mode=True)
         self.data: Any = utils.load_storage_driver(
