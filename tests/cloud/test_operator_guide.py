@@ -46,10 +46,23 @@ ORDERS = _PAGES / 'user/examples/orders.py'
 PROGRAMS = os.environ.get(
     'MARCONI_SWIFT_TEST_PROGRAMS', str(pathlib.Path(sys.executable).parent))
 
+QUEUE = ['openstack', 'messaging', 'queue']
+
 SECRETS = {
     'STORE_PASSWORD': 'what-stores',
     'ZAQAR_PASSWORD': 'what-serves',
     'SIGNING_KEY': 'what-signs',
+}
+
+#: The user of the driver, for the swift command, which knows no clouds.
+STORE = 'marconi-swift'
+STORE_USER = {
+    'OS_IDENTITY_API_VERSION': '3',
+    'OS_USERNAME': STORE,
+    'OS_PASSWORD': SECRETS['STORE_PASSWORD'],
+    'OS_PROJECT_NAME': 'messaging',
+    'OS_USER_DOMAIN_NAME': 'Default',
+    'OS_PROJECT_DOMAIN_NAME': 'Default',
 }
 
 KEYSTONE = 'https://keystone.example.org/v3'
@@ -84,14 +97,17 @@ class Site(fixtures.Fixture):
         return f'http://{ports.HOST}:{self.port}'
 
     def environment(self, who: str) -> dict[str, str]:
+        """What is set in the shell of somebody: a cloud's name, or STORE."""
         return {
             **SECRETS,
             'HOME': str(self.home),
-            'OS_CLIENT_CONFIG_FILE': self.keystone.clouds,
-            'OS_CLOUD': who,
             'PATH': f'{PROGRAMS}:{os.environ["PATH"]}',
             'ZAQAR_URL': self.url,
             'WEBSOCKET_URL': f'ws://{ports.HOST}:{self.websocket_port}',
+            **({'OS_AUTH_URL': self.keystone.url, **STORE_USER}
+               if who == STORE else
+               {'OS_CLIENT_CONFIG_FILE': self.keystone.clouds,
+                'OS_CLOUD': who}),
         }
 
     def script(self, name: str, who: str = 'admin') -> str:
@@ -101,7 +117,7 @@ class Site(fixtures.Fixture):
     def run(self, command: list[str], who: str = 'admin') -> str:
         done = subprocess.run(
             command, env=self.environment(who), capture_output=True,
-            text=True, timeout=cloud.PATIENCE)
+            text=True, timeout=4 * cloud.PATIENCE, cwd=self.home)
         if done.returncode:
             raise AssertionError(
                 f'{command} ended with {done.returncode}: {done.stdout}'
@@ -162,3 +178,8 @@ class OperatorGuideTest(testtools.TestCase):
         self.assertEqual(
             [f"working on {{'order': {number}}}" for number in (1, 2, 3)],
             worked.splitlines())
+
+        site.script('backup.sh', STORE)
+        site.run([*QUEUE, 'delete', 'greetings'], 'demo')
+        site.script('restore.sh', STORE)
+        self.assertIn('greetings', site.run([*QUEUE, 'list'], 'demo'))

@@ -1,0 +1,3 @@
+for folder in backup/*; do
+    (cd "$folder" && swift upload "${folder#backup/}" ./*)
+done
