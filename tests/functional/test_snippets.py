@@ -55,7 +55,9 @@ class Service(fixtures.Fixture):
 
 
 class SnippetsTest(testscenarios.WithScenarios, testtools.TestCase):
-    """Each page on a service of its own, as its reader would have it."""
+    """What a page says works, on one service for all pages."""
+
+    service: Service
 
     page: str
 
@@ -63,9 +65,12 @@ class SnippetsTest(testscenarios.WithScenarios, testtools.TestCase):
         (page, {'page': page})
         for page in sorted({block.page for block in _RUN})]
 
-    def setUp(self) -> None:
-        super().setUp()
-        self.service = self.useFixture(Service())
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        cls.service = Service()
+        cls.service.setUp()
+        cls.addClassCleanup(cls.service.cleanUp)
 
     def test_does_what_it_says(self) -> None:
         blocks = [block for block in _RUN if block.page == self.page]
