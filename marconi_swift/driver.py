@@ -36,12 +36,14 @@ from marconi_swift.control import queues
 from marconi_swift.control import registry
 from marconi_swift.data import claims
 from marconi_swift.data import messages
+from marconi_swift.data import spread
 from marconi_swift.data import stages
 from marconi_swift.data import subscriptions
 from marconi_swift.data import sweeping
 from marconi_swift.data import volume
 from marconi_swift.store import fan_out
 from marconi_swift.store import objects
+from marconi_swift.store import outages
 from marconi_swift.store import retry
 from marconi_swift.store import swift
 from marconi_swift.store import transport
@@ -65,10 +67,12 @@ class Account:
             self.transport,
             retry.Policy(self.settings.retries,
                          self.settings.retry_time_limit),
-            fan_out.FanOut(self.settings.fan_out))
+            fan_out.FanOut(self.settings.fan_out),
+            outages.of(self.settings.place))
         self.elections = election.Elections(
             self.store, self.settings.container_prefix,
             self.settings.storage_policy, self.settings.clock_skew)
+        self.spread = spread.Spread.configured(self.settings)
 
 
 def connect(settings: options.Settings) -> transport.Transport:

@@ -34,6 +34,7 @@ as if it were not there.
 import dataclasses
 import enum
 
+from marconi_swift import names
 from marconi_swift import records
 from marconi_swift.store import objects
 
@@ -50,7 +51,9 @@ class Entry(enum.Enum):
 class Gates:
     """The gates of one queue's messages.
 
-    :param policy: storage policy for the container, made when first needed.
+    :param container: the first; a gate is in the part that its message's id
+        says.
+    :param policy: storage policy for containers, made when first needed.
     """
 
     store: objects.ObjectStore
@@ -59,22 +62,37 @@ class Gates:
 
     def enter(self, name: str, mine: records.Pass) -> Entry:
         """Write into a gate in which nobody is named."""
+        container = names.home(self.container, name)
+
         def create() -> objects.Outcome:
             return self.store.create(
-                self.container, records.GATE + name,
+                container, records.GATE + name,
                 content_type=mine.content_type(),
                 delete_at=mine.delete_at, owner=mine.hold.claim)
 
         outcome = create()
         if outcome is objects.Outcome.MISSING:
-            outcome = self.store.insist(self.container, self.policy, create)
+            outcome = self.store.insist(container, self.policy, create)
         if outcome is objects.Outcome.DONE:
             return Entry.ENTERED
         return Entry.SHUT
 
+    def write(self, name: str, mine: records.Pass) -> None:
+        """Write into a gate, whoever is named there."""
+        self.store.replace(
+            names.home(self.container, name), records.GATE + name,
+            content_type=mine.content_type(), delete_at=mine.delete_at)
+
     def named(self, name: str) -> records.Pass | None:
-        """Read who is named in a gate, if anybody is."""
-        stored = self.store.head(self.container, records.GATE + name)
+        """Read who is named in a gate, if anybody is.
+
+        Gates are written by PUT alone: X-Newest finds the last PUT on any
+        replica that answers, and may miss a POST, since it compares when
+        objects were PUT (``GetterSource`` in
+        ``swift/proxy/controllers/base.py``).
+        """
+        stored = self.store.head(
+            names.home(self.container, name), records.GATE + name)
         return records.Pass.parse(stored.content_type) if stored else None
 
     def clear(self, name: str, named: records.Pass) -> bool:
@@ -86,6 +104,18 @@ class Gates:
         has won already, and the thing itself names him.)
         """
         return self.store.delete(
-            self.container, records.GATE + name,
+            names.home(self.container, name), records.GATE + name,
             only_if_delete_at=named.delete_at,
         ) is not objects.Outcome.STALE
+
+    def leave(self, name: str, mine: records.Pass) -> None:
+        """Take a claim's name out of a gate, if it is there.
+
+        :param mine: what most likely stands there; a renewal may have
+            changed all of it but the claim.
+        """
+        if self.clear(name, mine):
+            return
+        named = self.named(name)
+        if named is not None and named.hold.claim == mine.hold.claim:
+            self.clear(name, named)

@@ -18,8 +18,13 @@ whatever characters they have, and hashed when that becomes too long for
 Swift (256 bytes for a container, 1,024 for an object). Every formatter
 stands beside its parser.
 
+A queue may be spread over several containers of a kind, its parts. The first
+is called as above, the others add ``:<part>``, a hexadecimal digit.
+
 Message ids are UUIDv7 in their usual form: they sort by the clock of the
-process that made them, and later ids of one process after earlier ones.
+process that made them, and later ids of one process after earlier ones. Those
+of a queue that is spread are UUIDv8, whose form is the application's: UUIDv7
+but for the version, and for a digit that says the part.
 """
 
 import hashlib
@@ -28,6 +33,7 @@ import re
 from typing import Any
 from typing import NamedTuple
 from urllib import parse
+import uuid
 
 import uuid_utils
 
@@ -45,9 +51,16 @@ _NONE, _EMPTY = '', '%'
 
 _HASHED = '%~'
 
-_UUID7 = re.compile(
-    r'[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}',
+_UUID = re.compile(
+    r'[0-9a-f]{8}-[0-9a-f]{4}-[78][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}',
     re.ASCII)
+
+#: Most parts of a queue: what one digit can say.
+PARTS_MAX = 16
+
+#: Where an id has its version and its part. The part stands in the place of
+#: the first digit that is random: those before it are a counter.
+_VERSION_AT, _PART_AT = 14, 28
 
 
 def encode(part: str | None, longest: int = _PART_MAX) -> str:
@@ -87,6 +100,11 @@ def decode(encoded: str) -> str | None:
 MESSAGES, CLAIMS, TOPIC, SUBSCRIPTIONS = _SCOPED = (
     'messages', 'claims', 'topic', 'subscriptions')
 
+#: Those of which a queue can have several.
+_SPREAD = (MESSAGES, CLAIMS)
+
+_PART = re.compile(r'[1-9a-f]')
+
 #: The kind of the container of :mod:`marconi_swift.election`.
 ELECTIONS = 'elections'
 
@@ -106,13 +124,15 @@ def parse_container(prefix: str, container: str) -> Place | None:
 
     None for a container of another kind, or that is none of ours.
     """
-    kind, *parts = container.removeprefix(f'{prefix}:').split(':')
-    if (kind, parts) == (ELECTIONS, []):
+    kind, *rest = container.removeprefix(f'{prefix}:').split(':')
+    if (kind, rest) == (ELECTIONS, []):
         return Place(ELECTIONS)
-    if kind not in _SCOPED or len(parts) != 2:
+    if rest[2:] and kind in _SPREAD and _PART.fullmatch(rest[2]):
+        del rest[2]
+    if kind not in _SCOPED or len(rest) != 2:
         return None
     try:
-        return Place(kind, *map(decode, parts))
+        return Place(kind, *map(decode, rest))
     except ValueError:
         return Place(kind)
 
@@ -130,6 +150,19 @@ def all_messages(prefix: str) -> str:
 def claims(prefix: str, project: str | None, queue: str) -> str:
     """Name the container of a queue's claims and gates."""
     return f'{prefix}:{CLAIMS}:{encode(project)}:{encode(queue)}'
+
+
+def part(container: str, number: int) -> str:
+    """Name one of a queue's containers.
+
+    :param container: the first, which is number 0.
+    """
+    return f'{container}:{number:x}' if number else container
+
+
+def home(container: str, made_id: str) -> str:
+    """Name the one of a queue's containers that an id says it is in."""
+    return part(container, part_number(made_id))
 
 
 def topic_messages(prefix: str, project: str | None, topic: str) -> str:
@@ -183,9 +216,59 @@ def parse_scoped(record: str) -> tuple[str | None, str | None]:
     return decode(project), decode(name)
 
 
-def new_message_id() -> str:
-    """Make an id that sorts after all that this process made before."""
-    return str(uuid_utils.uuid7())
+def new_message_id(number: int | None = None) -> str:
+    """Make an id that sorts after all that this process made before.
+
+    (Of those of the same millisecond, one without a part sorts first.)
+
+    :param number: the part that it says it is in; None for a queue that has
+        one container.
+    """
+    made = str(uuid_utils.uuid7())
+    if number is None:
+        return made
+    return (f'{made[:_VERSION_AT]}8{made[_VERSION_AT + 1:_PART_AT]}'
+            f'{number:x}{made[_PART_AT + 1:]}')
+
+
+def part_number(made_id: str) -> int:
+    """The part that an id of :func:`new_message_id` says it is in."""
+    if made_id[_VERSION_AT] == '7':
+        return 0
+    return int(made_id[_PART_AT], base=16)
+
+
+def derived_id(tick: int, source: str) -> str:
+    """Make the one id that a message of another store has in this one.
+
+    Such ids sort by their ticks among themselves, and by their milliseconds
+    among those of :func:`new_message_id`.
+
+    :param tick: when it was posted: units of 100 ns since the epoch, the
+        resolution of UUIDv1.
+    :param source: what it is called in the other store.
+    """
+    milliseconds, rest = divmod(tick, 10_000)
+    return str(uuid.UUID(int=(
+        milliseconds << 80 | 7 << 76 | rest >> 2 << 64 | 2 << 62
+        | (rest & 3) << 60 | int(derived_end(source), 16))))
+
+
+def derived_tick(derived: str) -> int:
+    """The tick of an id of :func:`derived_id`."""
+    number = uuid.UUID(derived).int
+    return ((number >> 80) * 10_000 + (number >> 64 & 0xfff) * 4
+            + (number >> 60 & 3))
+
+
+def derived_end(source: str) -> str:
+    """What :func:`derived_id` ends with, whatever the tick."""
+    return _hash(source)[:15]
+
+
+def end_of(message_id: str) -> str:
+    """The part of an id that :func:`derived_end` makes."""
+    return message_id.replace('-', '')[17:]
 
 
 def first_id(at: float) -> str:
@@ -199,7 +282,7 @@ def is_message_id(candidate: Any) -> bool:
 
     Ids come from users, who may send anything at all.
     """
-    return isinstance(candidate, str) and bool(_UUID7.fullmatch(candidate))
+    return isinstance(candidate, str) and bool(_UUID.fullmatch(candidate))
 
 
 def posted_at(message_id: str) -> float:

@@ -26,6 +26,7 @@ are read then, and never again.
 from collections.abc import Callable
 from collections.abc import Mapping
 import dataclasses
+import functools
 from typing import Any
 from urllib import parse
 
@@ -33,6 +34,8 @@ from keystoneauth1 import exceptions as ksa_errors
 from keystoneauth1 import loading
 from keystoneauth1 import plugin
 from oslo_config import cfg
+
+from marconi_swift import names
 
 #: Name of the entry points, and scheme of the URI of a pool.
 SCHEME = 'marconi-swift'
@@ -138,6 +141,28 @@ _OPTIONS = [
              'processes that much later. 0 reads everything anew for each '
              'operation. Must be the same in all processes that serve a '
              'queue.'),
+    cfg.IntOpt(
+        'containers_per_queue',
+        default=1,
+        min=1,
+        max=names.PARTS_MAX,
+        help='Over how many Swift containers a queue is spread that is '
+             'created from now on. One container server writes what it is '
+             'told of a container one row after the other, which bounds '
+             'how much can be posted to a queue and claimed from it; '
+             'several containers share that, and each listing asks all of '
+             'them. A queue that is there keeps what it has.'),
+    cfg.IntOpt(
+        'max_containers_per_queue',
+        default=1,
+        min=1,
+        max=names.PARTS_MAX,
+        help='How many containers the metadata of a new queue can ask for, '
+             'by the key _containers. If this and containers_per_queue are '
+             '1, nobody asks how many an existing queue has before posting '
+             'to it or deleting it, and the messages of one that has more '
+             'are read, but posted to its first container alone, and left '
+             'to marconi-swift-manage gc when it is deleted.'),
 ]
 
 # Options of keystoneauth1's adapter that choose the endpoint. Its retry and
@@ -172,6 +197,8 @@ class Settings:
     claim_attempt_limit: float
     clock_skew: float
     cache_time: float
+    containers_per_queue: int
+    max_containers_per_queue: int
     #: Seconds to wait for a connection, and for each part of an answer.
     timeout: float
     #: What requests calls ``verify``: True, False or a CA bundle's path.
@@ -181,9 +208,23 @@ class Settings:
     #: How the endpoint is found: arguments of keystoneauth1's get_endpoint.
     endpoint_filter: Mapping[str, Any]
     endpoint_override: str | None
+    #: Where Keystone is, or whoever else is asked where Swift is.
+    auth_url: str | None
     #: Makes a new authentication plugin; does no I/O.
     make_auth: Callable[[], plugin.BaseAuthPlugin] = dataclasses.field(
         repr=False)
+
+    @property
+    def place(self) -> str:
+        """Which Swift this is: the same for all accounts in one.
+
+        Two names of one Swift are two places. Has no credentials.
+        """
+        url = self.endpoint_override or self.auth_url or ''
+        # By hand, since one that is no URL is told when it is used.
+        host = url.partition('://')[2].partition('/')[0].rpartition('@')[2]
+        region = self.endpoint_filter.get('region_name')
+        return f'{host} in {region}' if region else host
 
 
 def _connection_options(group: str) -> list[cfg.Opt]:
@@ -242,13 +283,16 @@ def read(conf: cfg.ConfigOpts, group: str) -> Settings:
     def get(name: str) -> Any:
         known.add(name)
         if name in given:
-            return _convert(conf, group, name, given[name])
-        return conf[group][name]
+            return _convert(given[name], name, f'The uri in [{group}]')
+        # A pool's options come as they were registered: Zaqar checks none
+        # of them until the first driver has said what they are.
+        return _convert(conf[group][name], name, f'Section [{group}]')
 
     interfaces = 'interface' if 'interface' in given else 'valid_interfaces'
     if interfaces == 'interface':
         given['valid_interfaces'] = given.pop('interface')
     certificate, key = get('certfile'), get('keyfile')
+    make_auth, auth_url = _auth_maker(conf, group, given, known)
     settings = Settings(
         uri=conf[group].uri,
         container_prefix=get('container_prefix'),
@@ -260,6 +304,8 @@ def read(conf: cfg.ConfigOpts, group: str) -> Settings:
         claim_attempt_limit=get('claim_attempt_limit'),
         clock_skew=get('clock_skew'),
         cache_time=get('cache_time'),
+        containers_per_queue=get('containers_per_queue'),
+        max_containers_per_queue=get('max_containers_per_queue'),
         timeout=get('timeout') or _DEFAULT_TIMEOUT,
         verify=False if get('insecure') else get('cafile') or True,
         certificate=(certificate, key) if certificate and key
@@ -270,13 +316,27 @@ def read(conf: cfg.ConfigOpts, group: str) -> Settings:
             'interface': get('valid_interfaces'),
             'region_name': get('region_name')},
         endpoint_override=get('endpoint_override'),
-        make_auth=_auth_maker(conf, group, given, known))
+        auth_url=auth_url, make_auth=make_auth)
     unknown = given.keys() - known - {'uri'}
     if unknown:
         raise InvalidConfiguration(
             f'The uri in [{group}] sets {", ".join(sorted(unknown))}, which '
             'no option of this driver or of its auth_type is called.')
     return settings
+
+
+def known_names(conf: cfg.ConfigOpts, group: str) -> set[str]:
+    """Names that mean something in a driver's group of the configuration.
+
+    Old names too, and those of the authentication plugin that is set there.
+    """
+    listed = [opt for _, options in driver_options(group) for opt in options]
+    auth_type = conf[group].auth_type
+    if auth_type:
+        listed += loading.get_auth_plugin_conf_options(auth_type)
+    return {name.replace('-', '_') for opt in listed
+            for name in (opt.dest, *(old.name for old in opt.deprecated_opts
+                                     if old.name))}
 
 
 def forget_pools(conf: cfg.ConfigOpts) -> None:
@@ -318,16 +378,34 @@ def _parse_uri(uri: str, group: str) -> dict[str, str]:
     return given
 
 
-def _convert(conf: cfg.ConfigOpts, group: str, name: str, value: str) -> Any:
-    """Give a value from the URI the type that its option has."""
-    [opt] = [opt for _, options in driver_options(group) for opt in options
-             if opt.dest == name]
+def check_pool(pool: Mapping[str, Any]) -> None:
+    """Check the options that a pool is registered with, beside its URI.
+
+    Those of other names mean nothing, and are let through.
+
+    :raises InvalidConfiguration: naming the option at fault.
+    """
+    for name in _types().keys() & pool.keys():
+        _convert(pool[name], name, 'The pool')
+
+
+@functools.cache
+def _types() -> Mapping[str, Callable[[Any], Any]]:
+    """What makes values of our options, by their names."""
+    [(_, known)] = driver_options(DATA_GROUP)
+    return {opt.dest: opt.type for opt in known}
+
+
+def _convert(value: Any, name: str, where: str) -> Any:
+    """Give a value the type that its option has; None stays that."""
+    if value is None:
+        return None
     try:
-        return opt.type(value)
-    except ValueError as exc:
+        return _types()[name](value)
+    except (TypeError, ValueError) as exc:
         raise InvalidConfiguration(
-            f'The uri in [{group}] sets {name} to a value that it can not '
-            f'have: {exc}.') from None
+            f'{where} sets {name} to a value that it can not have: {exc}.'
+        ) from None
 
 
 def _auth_maker(
@@ -335,8 +413,11 @@ def _auth_maker(
     group: str,
     given: Mapping[str, str],
     known: set[str],
-) -> Callable[[], plugin.BaseAuthPlugin]:
-    """Read what keystoneauth1's plugin needs; adds its options to known."""
+) -> tuple[Callable[[], plugin.BaseAuthPlugin], str | None]:
+    """Read what keystoneauth1's plugin needs; adds its options to known.
+
+    :returns: what makes a plugin, and the auth_url if it has one.
+    """
     known |= {'auth_section', 'auth_type'}
     section = given.get('auth_section') or conf[group].auth_section or group
     _register(conf, loading.get_auth_common_conf_options(), section)
@@ -370,7 +451,7 @@ def _auth_maker(
         raise InvalidConfiguration(
             f'The auth_type {auth_type} in [{section}] needs more: {exc}'
         ) from None
-    return make
+    return make, values.get('auth_url')
 
 
 def _register(

@@ -238,7 +238,7 @@ class Claim:
     lasts: int
     #: and are shown with this ttl, in seconds, if that is later than before.
     lifetime: int
-    #: What stands in the gates of its messages: renewals leave that alone.
+    #: What stood in the gates of its messages when it won them.
     entered: Pass
     #: The messages as they were when it won them.
     won: Mapping[str, Message]
@@ -273,6 +273,11 @@ class Claim:
                 message, hold=hold, expires=float(self.lasts),
                 ttl=self.lifetime)
             for message in self.won.values()]
+
+    @property
+    def named(self) -> Pass:
+        """What stands in the gates of its messages since it was renewed."""
+        return Pass(Hold(self.id, self.until), self.lasts - self.until)
 
     def live(self, at: float) -> bool:
         return self.until > at

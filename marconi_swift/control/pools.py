@@ -21,6 +21,7 @@ body                      ``{"v": 1, "name", "uri", "weight", "flavor",
 
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Mapping
 import itertools
 from typing import Any
 
@@ -28,9 +29,19 @@ from zaqar import storage
 from zaqar.storage import errors
 
 from marconi_swift import names
+from marconi_swift import options as our_options
 from marconi_swift.control import registry
 
 _FIELDS = ('uri', 'weight', 'flavor', 'options')
+
+
+class InvalidOptions(errors.PoolCapabilitiesMismatch):
+    """What Zaqar answers 400 to, and shows why, when a pool is made."""
+
+    msg_format = '{message}'
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message=message)
 
 
 class PoolsController(storage.PoolsBase):
@@ -61,7 +72,9 @@ class PoolsController(storage.PoolsBase):
 
         :raises zaqar.storage.errors.PoolAlreadyExists: another pool has that
             URI.
+        :raises InvalidOptions: this driver can not work with its options.
         """
+        _check_options(uri, options or {})
         self._check_uri(name, uri)
         self._registry.replace(_key(name), {
             'name': name, 'weight': weight, 'uri': uri,
@@ -142,6 +155,16 @@ class PoolsController(storage.PoolsBase):
         for pool in self._all():
             if pool['uri'] == uri and pool['name'] != name:
                 raise errors.PoolAlreadyExists()
+
+
+def _check_options(uri: str, given: Mapping[str, Any]) -> None:
+    """Refuse a pool of this driver that could not be opened later."""
+    if uri.partition(':')[0] != our_options.SCHEME:
+        return
+    try:
+        our_options.check_pool(given)
+    except our_options.InvalidConfiguration as exc:
+        raise InvalidOptions(str(exc)) from exc
 
 
 def _key(name: str) -> str:

@@ -17,8 +17,9 @@ object                    ``claim/<claim id>``
 Content-Type, body        :class:`marconi_swift.records.Claim`
 ========================  ===============================================
 
-Only the claim's owner writes its record. The gates of the queue's messages
-are in the same container; see :mod:`marconi_swift.gate`.
+Only the claim's owner writes its record. Of a queue that is spread, its id
+says in which part it is. The gates of the queue's messages are in the same
+containers; see :mod:`marconi_swift.gate`.
 """
 
 import collections
@@ -26,8 +27,10 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
+import heapq
 import itertools
 
+from marconi_swift import gate
 from marconi_swift import names
 from marconi_swift import records
 from marconi_swift.store import errors
@@ -41,32 +44,42 @@ _READ_AHEAD = 100
 
 @dataclasses.dataclass(frozen=True)
 class ClaimRecords:
-    """The claims of one queue."""
+    """The claims of one queue.
+
+    :param container: the first.
+    :param policy: storage policy for containers, made when first needed.
+    """
 
     store: objects.ObjectStore
     container: str
+    policy: str | None
 
     def read(self, claim_id: str) -> records.Claim | None:
-        """Return the newest version of a claim's record.
+        """Return a claim's record.
 
-        None if there is none, or if this is no claim id at all.
+        None if there is none, or if this is no claim id at all. What it won
+        is right; until when it lasts can be what it was before a renewal
+        that one of the replicas missed: see :meth:`current`.
         """
         if not names.is_message_id(claim_id):
             return None
-        stored = self.store.read(self.container, _PREFIX + claim_id,
-                                 newest=True)
+        stored = self.store.read(*self._place(claim_id), newest=True)
         if stored is None:
             return None
         return records.Claim.parse(
             claim_id, stored.content_type, stored.body)
 
-    def live(self, at: float) -> Iterator[records.Claim]:
+    def live(self, at: float, parts: int) -> Iterator[records.Claim]:
         """Read all claims that are live at a moment, oldest first.
 
         As far as it is iterated. One that is missing in the listing yet is
         left out.
+
+        :param parts: how many the queue has.
         """
-        rows = self.store.rows(self.container, prefix=_PREFIX)
+        rows = heapq.merge(*(
+            self.store.rows(container, prefix=_PREFIX)
+            for container in self._parts(parts)))
         while batch := list(itertools.islice(rows, _READ_AHEAD)):
             for claim in self.store.each(
                     lambda row: self.read(row.name.removeprefix(_PREFIX)),
@@ -74,38 +87,79 @@ class ClaimRecords:
                 if claim is not None and claim.live(at):
                     yield claim
 
+    def current(self, claim_id: str, at: float) -> records.Claim | None:
+        """Return a claim as its last renewal left it, or None.
+
+        A renewal is a POST, which X-Newest may miss; but it wrote into the
+        gates of all its messages first. So one that seems to be over lasts
+        until the first of these says.
+        """
+        claim = self.read(claim_id)
+        if claim is None or claim.live(at):
+            return claim
+        gates = gate.Gates(self.store, self.container, policy=None)
+        named = self.store.each(gates.named, claim.won)
+        until = min((each.hold.until for each in named
+                     if each and each.hold.claim == claim_id), default=0)
+        if until <= at or None in named:
+            return claim
+        return dataclasses.replace(
+            claim, until=until, lasts=max(until, claim.lasts))
+
     def create(self, claim: records.Claim) -> None:
         """Store the record of a new claim.
 
         :raises marconi_swift.store.errors.SwiftError: it may be stored or
             not.
         """
-        outcome = self.store.replace(
-            self.container, _PREFIX + claim.id, body=claim.body(),
-            content_type=claim.content_type(), delete_at=claim.delete_at)
+        container, name = self._place(claim.id)
+
+        def write() -> objects.Outcome:
+            return self.store.replace(
+                container, name, body=claim.body(),
+                content_type=claim.content_type(), delete_at=claim.delete_at)
+
+        outcome = write()
+        if outcome is objects.Outcome.MISSING:
+            # Gates are made with their containers, but of other parts.
+            outcome = self.store.insist(container, self.policy, write)
         if outcome is not objects.Outcome.DONE:
             raise errors.SwiftError(
                 f'Claim {claim.id} could not be recorded in container '
-                f'{self.container}: {outcome.value}.')
+                f'{container}: {outcome.value}.')
 
     def renew(self, claim: records.Claim) -> bool:
         """Store what a renewal changed; False if there is no record."""
         return self.store.annotate(
-            self.container, _PREFIX + claim.id,
-            content_type=claim.content_type(), delete_at=claim.delete_at,
+            *self._place(claim.id), content_type=claim.content_type(),
+            delete_at=claim.delete_at,
         ) is not objects.Outcome.MISSING
 
     def delete(self, claim_id: str) -> None:
         """Remove a claim's record, if it is there."""
-        self.store.delete(self.container, _PREFIX + claim_id)
+        self.store.delete(*self._place(claim_id))
 
-    def holders(self, at: float) -> Mapping[str, Sequence[str]]:
+    def holders(self, at: float, parts: int) -> Mapping[str, Sequence[str]]:
         """Live claims, by the short forms of the messages that they won.
 
         A hint, as all listings: see :func:`marconi_swift.records.digests`.
+
+        :param parts: how many the queue has.
         """
         holders = collections.defaultdict(list)
-        for row in self.store.rows(self.container, prefix=_PREFIX):
-            for digest in records.digests(row.content_type, at):
-                holders[digest].append(row.name.removeprefix(_PREFIX))
+        for rows in self.store.each(self._rows, self._parts(parts)):
+            for row in rows:
+                for digest in records.digests(row.content_type, at):
+                    holders[digest].append(row.name.removeprefix(_PREFIX))
         return holders
+
+    def _parts(self, count: int) -> list[str]:
+        return [names.part(self.container, number)
+                for number in range(count)]
+
+    def _rows(self, container: str) -> list[objects.Row]:
+        return list(self.store.rows(container, prefix=_PREFIX))
+
+    def _place(self, claim_id: str) -> tuple[str, str]:
+        """The container and the name of a claim's record."""
+        return names.home(self.container, claim_id), _PREFIX + claim_id

@@ -13,11 +13,13 @@
 
 from collections.abc import Iterator
 import dataclasses
+import time
 from typing import Any
 
 from zaqar import storage
 from zaqar.storage import errors
 
+from marconi_swift import names
 from marconi_swift import records
 from marconi_swift.data import listing
 from marconi_swift.data import queue as queues
@@ -97,8 +99,9 @@ class ClaimController(storage.Claim):
     ) -> None:
         """Renew a claim: its ttl starts again, with that of the metadata.
 
-        The messages come first and the record last, all of it before the
-        claim would have ended: what is not done by then is void.
+        The messages and their gates come first and the record last, all of
+        it before the claim would have ended: what is not done by then is
+        void.
 
         :raises zaqar.storage.errors.ClaimDoesNotExist: or it has expired,
             perhaps while it was being renewed.
@@ -108,9 +111,13 @@ class ClaimController(storage.Claim):
         at = records.now()
         renewed = claim.extended(
             int(metadata['ttl']), int(metadata['grace']), at)
-        self._store.each(
-            lambda message: self._annotate(target, claim, message),
-            renewed.messages())
+        target = target.until(time.monotonic() + claim.until - at)
+
+        def renew(message: records.Message) -> None:
+            if self._annotate(target, claim, message):
+                target.gates.write(message.id, renewed.named)
+
+        self._store.each(renew, renewed.messages())
         if claim.live(records.now()) and not target.claims.renew(renewed):
             raise errors.ClaimDoesNotExist(claim_id, queue, project)
         if not claim.live(records.now()):
@@ -127,13 +134,13 @@ class ClaimController(storage.Claim):
         messages claimed until the claim expires, and never shared.
         """
         target = self._queue(queue, project)
-        claim = target.claims.read(claim_id)
+        claim = target.claims.current(claim_id, records.now())
         if claim is None:
             return
 
         def release(message: records.Message) -> None:
             if self._annotate(target, claim, message.released()):
-                target.gates.clear(message.id, claim.entered)
+                target.gates.leave(message.id, claim.named)
 
         self._store.each(release, claim.messages())
         target.claims.delete(claim.id)
@@ -142,8 +149,9 @@ class ClaimController(storage.Claim):
         self, target: taking.Queue, queue: str, claim_id: str,
         project: str | None,
     ) -> records.Claim:
-        claim = target.claims.read(claim_id)
-        if claim is None or not claim.live(records.now()):
+        at = records.now()
+        claim = target.claims.current(claim_id, at)
+        if claim is None or not claim.live(at):
             raise errors.ClaimDoesNotExist(claim_id, queue, project)
         return claim
 
@@ -158,7 +166,7 @@ class ClaimController(storage.Claim):
         """
         if not claim.live(records.now()):
             return False
-        outcome = self._store.annotate(
-            target.messages, message.id, content_type=message.content_type(),
-            delete_at=message.delete_at)
+        outcome = target.store.annotate(
+            names.home(target.messages, message.id), message.id,
+            content_type=message.content_type(), delete_at=message.delete_at)
         return outcome is objects.Outcome.DONE

@@ -20,6 +20,7 @@ from zaqar.storage import errors
 from marconi_swift import names
 from marconi_swift import records
 from marconi_swift.data import listing
+from marconi_swift.data import spread
 from marconi_swift.store import errors as store_errors
 from marconi_swift.store import objects
 
@@ -28,7 +29,7 @@ from marconi_swift.store import objects
 class _Rule:
     #: A message is claimed this often at most.
     max_claims: int
-    #: The dead letter queue, and the container of its messages.
+    #: The dead letter queue, and the first container of its messages.
     queue: str
     container: str
     #: Seconds; None leaves a message's life as it is.
@@ -40,6 +41,7 @@ class DeadLetters:
     """What a queue's metadata says about messages that nobody finishes."""
 
     store: objects.ObjectStore
+    spread: spread.Spread
     #: The control plane's, whichever driver's that is.
     queue_controller: Any
     settings: Any
@@ -103,22 +105,27 @@ class DeadLetters:
             message = dataclasses.replace(
                 message, ttl=rule.ttl, expires=records.now() + rule.ttl)
 
+        # The copy has the same id, so it is in the same part.
+        container = names.home(rule.container, message.id)
+
         def copy() -> objects.Outcome:
             return self.store.create(
-                rule.container, message.id, body=records.dump(found.body),
+                container, message.id, body=records.dump(found.body),
                 content_type=message.content_type(),
                 delete_at=message.delete_at)
 
         self._make_queue(rule)
         outcome = copy()
         if outcome is objects.Outcome.MISSING:
-            outcome = self.store.insist(
-                rule.container, self.settings.storage_policy, copy)
+            outcome = spread.Parts(
+                self.spread, self.store, rule.container,
+            ).insist(message.id, copy)
         if outcome is objects.Outcome.STALE:
             raise store_errors.SwiftError(
-                f'Message {message.id} could not be moved to {rule.container}'
+                f'Message {message.id} could not be moved to {container}'
                 ': Swift says that it was there, and is deleted.')
-        self.store.delete(self._source, message.id)
+        self.store.delete(
+            names.home(self._source, message.id), message.id)
 
     def _make_queue(self, rule: _Rule) -> None:
         """Create the dead letter queue, once for all messages of a claim."""

@@ -19,7 +19,9 @@ from typing import NamedTuple
 
 from oslo_log import log as logging
 
+from marconi_swift import names
 from marconi_swift import records
+from marconi_swift.data import spread
 from marconi_swift.store import objects
 
 LOG = logging.getLogger(__name__)
@@ -38,7 +40,7 @@ class Read(NamedTuple):
 
 
 def hints(
-    store: objects.ObjectStore, container: str, *, marker: str = '',
+    parts: spread.Parts, *, marker: str = '',
     first: int = objects.PAGE, reverse: bool = False,
 ) -> Iterator[records.Message]:
     """What the listing says of each message, in the order of posting.
@@ -47,11 +49,10 @@ def hints(
     write. Lists only as far as it is iterated.
     """
     at = records.now()
-    for row in store.rows(container, marker=marker, first=first,
-                          reverse=reverse):
+    for row in parts.rows(marker=marker, first=first, reverse=reverse):
         message = records.Message.parse(row.name, row.content_type)
         if message is None:
-            _report_foreign(container, row.name)
+            _report_foreign(parts.first, row.name)
         elif not message.expired(at):
             yield message
 
@@ -60,7 +61,11 @@ def read(
     store: objects.ObjectStore, container: str, message_id: str, *,
     newest: bool = False,
 ) -> Read | None:
-    """Read one message, or None if it is not there or has expired."""
+    """Read one message, or None if it is not there or has expired.
+
+    :param container: the first of its queue.
+    """
+    container = names.home(container, message_id)
     stored = store.read(container, message_id, newest=newest)
     if stored is None:
         return None
@@ -81,7 +86,7 @@ def head(
     store: objects.ObjectStore, container: str, message_id: str,
 ) -> records.Message | None:
     """Read the newest record of one message, or None as :func:`read`."""
-    stored = store.head(container, message_id)
+    stored = store.head(names.home(container, message_id), message_id)
     if stored is None:
         return None
     message = records.Message.parse(message_id, stored.content_type)
@@ -109,7 +114,7 @@ def confirmed(
 
 
 def everything(
-    store: objects.ObjectStore, container: str, after: str = '',
+    store: objects.ObjectStore, parts: spread.Parts, after: str = '',
 ) -> Iterator[Read]:
     """Read all messages in the order of posting, as far as it is iterated.
 
@@ -117,10 +122,10 @@ def everything(
 
     :param after: the id after which to begin.
     """
-    hinted = hints(store, container, marker=after, first=_READ_AHEAD)
+    hinted = hints(parts, marker=after, first=_READ_AHEAD)
     while batch := list(itertools.islice(hinted, _READ_AHEAD)):
         for found in store.each(
-                lambda hint: read(store, container, hint.id), batch):
+                lambda hint: read(store, parts.first, hint.id), batch):
             if found is not None:
                 yield found
 

@@ -12,16 +12,19 @@
 """Messages: what Zaqar posts, lists, reads and deletes.
 
 ========================  ===============================================
-container                 ``<prefix>:messages:<project>:<queue>``
-object                    the message's id, a UUIDv7
+container                 ``<prefix>:messages:<project>:<queue>``, or a part
+                          of it; see :mod:`marconi_swift.data.spread`
+object                    the message's id
 Content-Type              :class:`marconi_swift.records.Message`
 body                      the message's body, as JSON
 ========================  ===============================================
 """
 
 import builtins
+import collections
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
 import itertools
 import math
@@ -39,6 +42,7 @@ from marconi_swift import records
 from marconi_swift.data import listing
 from marconi_swift.data import markers
 from marconi_swift.data import queue as queues
+from marconi_swift.data import spread
 from marconi_swift.data import taking
 from marconi_swift.store import errors as store_errors
 from marconi_swift.store import objects
@@ -68,9 +72,10 @@ class MessageController(storage.Message):
         self._store: objects.ObjectStore = driver.account.store
         self._settings = driver.account.settings
 
-    def _container(self, project: str | None, queue: str) -> str:
-        return names.messages(
-            self._settings.container_prefix, project, queue)
+    def _parts(self, project: str | None, queue: str) -> spread.Parts:
+        return spread.Parts(
+            self.driver.account.spread, self._store, names.messages(
+                self._settings.container_prefix, project, queue))
 
     # Posting
 
@@ -82,13 +87,17 @@ class MessageController(storage.Message):
 
         On return all are stored, each for its ttl at least. If one can not
         be, those that were are taken back before the error is raised; what
-        can not be taken back either (Swift is gone) may be delivered.
+        can not be taken back either (Swift is gone) may be delivered,
+        which is logged, or told when the outage is over.
 
         :raises zaqar.storage.errors.QueueDoesNotExist: nothing was stored.
         :raises zaqar.storage.errors.ConnectionError: see above.
         """
-        container = self._container(project, queue)
+        parts = self._parts(project, queue)
+        count = parts.for_posting()
         drafts: list[_Draft] = []
+        # Of those that may be stored, if one failed.
+        stored: list[str] = []
         waiting = iter(messages)
         try:
             # Ids are made for as many as are stored at a time, so that each
@@ -96,18 +105,21 @@ class MessageController(storage.Message):
             while batch := list(itertools.islice(
                     waiting, self._settings.fan_out)):
                 began = time.monotonic()
-                made = [self._draft(message, str(client_uuid))
+                made = [self._draft(message, str(client_uuid), count)
                         for message in batch]
                 drafts += made
-                unplaced = self._place(container, made)
+                unplaced = self._place(parts.first, made, stored)
                 if unplaced:
-                    self._make_room(container, queue, project)
-                    self._place(container, unplaced, insist=True)
+                    count = self._make_room(parts, count, queue, project)
+                    self._place(parts.first, unplaced, stored, insist=True)
+                    if count > 1:
+                        # The first container may be that of a new queue.
+                        parts.count_in(count)
                     # It may have been deleted while the room was made.
                     self._check_queue(queue, project)
                 self._check_time(began)
         except (store_errors.SwiftError, errors.QueueDoesNotExist):
-            self._take_back(container, drafts)
+            self._take_back(parts.first, stored)
             raise
         return [draft.message.id for draft in drafts]
 
@@ -121,80 +133,143 @@ class MessageController(storage.Message):
                 f'{taken:.1f} s, longer than post_time_limit ({limit:.1f} s).'
             )
 
-    def _draft(self, message: dict[str, Any], poster: str) -> _Draft:
+    def _draft(
+        self, message: dict[str, Any], poster: str, parts: int,
+    ) -> _Draft:
         """Read a posted message once: others may change it meanwhile.
 
         One that comes from another store says how often it was claimed
         there; Zaqar's API lets no user say so.
+
+        :param parts: how many there are to put it in.
         """
         at = records.now()
         ttl, delay = int(message['ttl']), int(message.get('delay') or 0)
         body = message.get('body', {})
-        checksum = None
-        if self.driver.conf.enable_checksum:
-            checksum = utils.get_checksum(message.get('body'))
         return _Draft(
             records.Message(
-                id=names.new_message_id(), ttl=ttl, expires=at + ttl,
-                poster=poster, delayed_until=at + delay if delay else 0.0,
-                checksum=checksum,
+                id=names.new_message_id(spread.draw(parts)), ttl=ttl,
+                expires=at + ttl, poster=poster,
+                delayed_until=at + delay if delay else 0.0,
+                checksum=self.checksum(message.get('body')),
                 claim_count=int(message.get('claim_count') or 0)),
             records.dump(body))
 
-    def _place(
-        self, container: str, drafts: list[_Draft], *, insist: bool = False,
-    ) -> list[_Draft]:
-        """Create the objects; return those that found no container."""
+    def checksum(self, body: Any) -> str | None:
+        """The checksum of a body, if Zaqar is to have one."""
+        if not self.driver.conf.enable_checksum:
+            return None
+        checksum: str = utils.get_checksum(body)
+        return checksum
+
+    def adopt(
+        self, queue: str, messages: Iterable[tuple[records.Message, Any]],
+        project: str | None = None,
+    ) -> builtins.list[objects.Outcome | Exception]:
+        """Store messages of another store, under the ids that they bring.
+
+        Side by side. For each is told DONE; EXISTS if one of that id is
+        there, which stays as it is; STALE; or what was raised. Repeating it
+        stores none twice.
+
+        :raises zaqar.storage.errors.QueueDoesNotExist: nothing was stored.
+        """
+        self._check_queue(queue, project)
+        container = self._parts(project, queue).first
+
         def create(draft: _Draft) -> objects.Outcome:
+            return self._create(container, draft, insist=True)
+
+        return self._store.outcomes(create, [
+            _Draft(message, records.dump(body))
+            for message, body in messages])
+
+    def _create(
+        self, container: str, draft: _Draft, *, insist: bool,
+    ) -> objects.Outcome:
+        def create() -> objects.Outcome:
             # Nobody else makes an object of this name, so EXISTS is our own
             # first try. An unconditional repetition could bring back, as
             # new, what was claimed or deleted since.
             return self._store.create(
-                container, draft.message.id, body=draft.body,
+                names.home(container, draft.message.id),
+                draft.message.id, body=draft.body,
                 content_type=draft.message.content_type(),
                 delete_at=draft.message.delete_at)
 
-        def place(draft: _Draft) -> objects.Outcome:
-            outcome = create(draft)
-            if outcome is objects.Outcome.MISSING and insist:
-                return self._store.insist(
-                    container, self._settings.storage_policy,
-                    lambda: create(draft))
-            return outcome
+        outcome = create()
+        if outcome is objects.Outcome.MISSING and insist:
+            return self._store.insist(
+                names.home(container, draft.message.id),
+                self._settings.storage_policy, create)
+        return outcome
 
-        outcomes = self._store.each(place, drafts)
+    def _place(
+        self, container: str, drafts: list[_Draft], stored: list[str], *,
+        insist: bool = False,
+    ) -> list[_Draft]:
+        """Create the objects; return those that found no container.
+
+        :param container: the first of the queue.
+        :param stored: is added the ids of those that may be stored, whether
+            this returns or raises.
+        """
+        outcomes = self._store.outcomes(
+            lambda draft: self._create(container, draft, insist=insist),
+            drafts)
+        stored += [
+            draft.message.id
+            for draft, outcome in zip(drafts, outcomes, strict=True)
+            if not getattr(outcome, 'harmless', False)]
+        for outcome in outcomes:
+            if isinstance(outcome, Exception):
+                raise outcome
         return [draft for draft, outcome in zip(drafts, outcomes, strict=True)
                 if outcome is objects.Outcome.MISSING]
 
     def _make_room(
-        self, container: str, queue: str, project: str | None,
-    ) -> None:
-        """Make the container of a queue that Zaqar did not tell us of.
+        self, parts: spread.Parts, count: int, queue: str,
+        project: str | None,
+    ) -> int:
+        """Make the containers of a queue that Zaqar did not tell us of.
 
         With pooling, Zaqar creates queues in the control plane alone.
+
+        :param count: of how many it had been told.
+        :returns: how many were made.
         """
-        self._check_queue(queue, project)
+        count = max(count, self.driver.account.spread.wanted(
+            self._check_queue(queue, project)))
         if self.driver.has_lost(queue, project):
             raise store_errors.SwiftError(
                 f'Queue {queue} of project {project} was created anew in '
                 'another pool: post again.')
-        self._store.make_container(container, self._settings.storage_policy)
+        parts.make(count)
+        return count
 
-    def _check_queue(self, queue: str, project: str | None) -> None:
-        """Look whether a queue exists, and not at what is remembered of it."""
+    def _check_queue(
+        self, queue: str, project: str | None,
+    ) -> Mapping[str, Any]:
+        """Look whether a queue exists, and not at what is remembered of it.
+
+        :returns: its metadata.
+        """
         forget = getattr(self.driver.control_driver, 'forget', lambda: None)
         forget()
-        if not self.driver.queue_controller.exists(queue, project):
-            raise errors.QueueDoesNotExist(queue, project)
+        found: Mapping[str, Any] = self.driver.queue_controller.get_metadata(
+            queue, project)
+        return found
 
-    def _take_back(self, container: str, drafts: list[_Draft]) -> None:
-        ids = [draft.message.id for draft in drafts]
+    def _take_back(self, container: str, ids: Sequence[str]) -> None:
         outcomes = self._store.outcomes(
-            lambda name: self._store.delete(container, name), ids)
+            lambda name: self._store.delete(
+                names.home(container, name), name), ids)
         left = [outcome for outcome in outcomes
                 if isinstance(outcome, Exception)]
         if left:
-            LOG.warning(
+            told = self._store.mention(len(left))
+            LOG.log(
+                logging.DEBUG if told else logging.WARNING,
                 'Up to %(left)d of %(all)d messages of a post that failed '
                 'may be delivered: they could not be removed from container '
                 '%(container)s: %(error)s',
@@ -229,13 +304,12 @@ class MessageController(storage.Message):
                     and message.poster != hidden
                     and not start.skips(message.id))
 
-        container = self._container(project, queue)
+        parts = self._parts(project, queue)
         page = [
             found.message.shown(found.body, at)
             for found in listing.confirmed(
-                self._store, container, wanted,
-                listing.hints(self._store, container, marker=start.after,
-                              first=_FIRST_ROWS),
+                self._store, parts.first, wanted,
+                listing.hints(parts, marker=start.after, first=_FIRST_ROWS),
                 limit)]
         if not page:
             return iter((iter(()), None))
@@ -255,11 +329,10 @@ class MessageController(storage.Message):
         """
         if sort not in (1, -1):
             raise ValueError(f'sort must be 1 or -1, not {sort!r}')
-        container = self._container(project, queue)
+        parts = self._parts(project, queue)
         for found in listing.confirmed(
-                self._store, container, lambda _: True,
-                listing.hints(self._store, container, reverse=sort < 0,
-                              first=_FEW_ROWS), 1):
+                self._store, parts.first, lambda _: True,
+                listing.hints(parts, reverse=sort < 0, first=_FEW_ROWS), 1):
             return found.message.shown(found.body, records.now())
         raise errors.QueueIsEmpty(queue, project)
 
@@ -280,7 +353,7 @@ class MessageController(storage.Message):
         project: str | None = None,
     ) -> Iterator[dict[str, Any]]:
         """Return an iterator over the messages that exist, as asked for."""
-        container = self._container(project, queue)
+        container = self._parts(project, queue).first
         at = records.now()
         found = self._store.each(
             lambda name: listing.read(self._store, container, name),
@@ -313,7 +386,8 @@ class MessageController(storage.Message):
                 raise errors.MessageIsClaimed(message_id)
         elif not self._may_delete(target, message_id, claim, queue, project):
             return
-        self._store.delete(target.messages, message_id)
+        self._store.delete(
+            names.home(target.messages, message_id), message_id)
 
     def _may_delete(
         self, target: taking.Queue, message_id: str, claim_id: str,
@@ -325,8 +399,9 @@ class MessageController(storage.Message):
         wrong, since a claimer that lost writes its own claim to it before it
         writes back the winner's.
         """
-        claim = target.claims.read(claim_id)
-        if claim is not None and claim.holds(message_id, records.now()):
+        at = records.now()
+        claim = target.claims.current(claim_id, at)
+        if claim is not None and claim.holds(message_id, at):
             return True
         message = listing.head(self._store, target.messages, message_id)
         if message is None:
@@ -353,7 +428,11 @@ class MessageController(storage.Message):
         ids = list(filter(names.is_message_id, message_ids))
         if claim_ids:
             self._check_claims(target, ids, list(claim_ids), queue, project)
-        self._store.delete_many(target.messages, ids)
+        parts = collections.defaultdict(list)
+        for name in ids:
+            parts[names.home(target.messages, name)].append(name)
+        self._store.each(
+            lambda part: self._store.delete_many(*part), parts.items())
 
     def _check_claims(
         self, target: taking.Queue, message_ids: Sequence[str],
@@ -362,7 +441,9 @@ class MessageController(storage.Message):
         at = records.now()
         held = {
             message_id
-            for claim in self._store.each(target.claims.read, claim_ids)
+            for claim in self._store.each(
+                lambda claim_id: target.claims.current(claim_id, at),
+                claim_ids)
             if claim is not None and claim.live(at)
             for message_id in claim.won}
         for message in self._store.each(
@@ -395,7 +476,9 @@ class MessageController(storage.Message):
             # Others may think it void by now.
             return []
         outcomes = self._store.outcomes(
-            lambda read: self._store.delete(target.messages, read.message.id),
+            lambda read: self._store.delete(
+                names.home(target.messages, read.message.id),
+                read.message.id),
             won)
         popped = [
             read.message.released().shown(read.body, attempt.at)

@@ -17,6 +17,7 @@ from marconi_swift import gate
 from marconi_swift import names
 from marconi_swift.data import claim_records
 from marconi_swift.data import dead_letters
+from marconi_swift.data import spread
 from marconi_swift.data import taking
 
 
@@ -30,10 +31,13 @@ def queue(driver: Any, name: str, project: str | None) -> taking.Queue:
     claims = names.claims(prefix, project, name)
     return taking.Queue(
         store=store,
-        messages=names.messages(prefix, project, name),
-        claims=claim_records.ClaimRecords(store, claims),
+        parts=spread.Parts(driver.account.spread, store,
+                           names.messages(prefix, project, name)),
+        claims=claim_records.ClaimRecords(
+            store, claims, settings.storage_policy),
         gates=gate.Gates(store, claims, settings.storage_policy),
         dead_letters=dead_letters.DeadLetters(
-            store, driver.queue_controller, settings, name, project),
+            store, driver.account.spread, driver.queue_controller, settings,
+            name, project),
         attempt_limit=settings.claim_attempt_limit,
         clock_skew=settings.clock_skew)

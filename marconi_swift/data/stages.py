@@ -22,6 +22,7 @@ from zaqar.storage import errors
 from marconi_swift import names
 from marconi_swift import records
 from marconi_swift.data import listing
+from marconi_swift.data import spread
 from marconi_swift.store import errors as store_errors
 from marconi_swift.store import objects
 
@@ -42,12 +43,14 @@ class _Handler:
         self, name: str, metadata: dict[str, Any] | None = None,
         project: str | None = None,
     ) -> None:
-        """Make its containers."""
-        store = self._account.store
-        policy = self._account.settings.storage_policy
-        store.each(
-            lambda container: store.make_container(container, policy),
-            self._containers(name, project))
+        """Make its containers.
+
+        Of one that is there, make those that it lacks of what it would have
+        if it were new.
+        """
+        count = self._spread.wanted(metadata)
+        self._account.store.each(
+            lambda parts: parts.make(count), self._parts(name, project))
 
     def delete(self, name: str, project: str | None = None) -> bool:
         """Remove its messages, claims and containers, and its record.
@@ -56,18 +59,23 @@ class _Handler:
         claimed who had looked for it before. After an error, calling it
         again goes on with what is left. Until its record is gone, whoever
         posts makes its containers anew; so they are removed before that, for
-        a crash to leave a queue that can be deleted again, and after it.
+        a crash to leave a queue that can be deleted again, and after it. The
+        first of several goes last: it says which there are.
 
         :returns: True, so that Zaqar does not go on to the controller behind
             this stage: by then, its record may be that of a new queue.
         :raises zaqar.storage.errors.ConnectionError: something is left.
         """
         store: objects.ObjectStore = self._account.store
-        containers = self._containers(name, project)
-        store.each(self._remove, containers)
+        parts = self._parts(name, project)
+        count = parts[0].ask()
+        firsts = [part.first for part in parts]
+        others = [other for part in parts for other in part.all(count)[1:]]
+        store.each(self._remove, others)
+        store.each(self._remove, firsts)
         self._controller.delete(name, project=project)
         store.each(lambda container: self._remove_rest(
-            container, name, project), containers)
+            container, name, project), [*others, *firsts])
         return True
 
     @property
@@ -75,12 +83,22 @@ class _Handler:
         return self._driver.account
 
     @property
+    def _spread(self) -> spread.Spread:
+        found: spread.Spread = self._account.spread
+        return found
+
+    @property
     def _controller(self) -> Any:
         """The controller behind this stage."""
         raise NotImplementedError
 
+    def _parts(self, name: str, project: str | None) -> list[spread.Parts]:
+        """Its containers by their kinds, those of its messages first."""
+        return [spread.Parts(self._spread, self._account.store, first)
+                for first in self._containers(name, project)]
+
     def _containers(self, name: str, project: str | None) -> list[str]:
-        """Names of its containers, that of its messages first."""
+        """Names of the first of each kind, that of its messages first."""
         raise NotImplementedError
 
     def _remove(self, container: str) -> None:
@@ -96,12 +114,17 @@ class _Handler:
     def _remove_rest(
         self, container: str, name: str, project: str | None,
     ) -> None:
-        """Remove what was listed before there was a new one of the name."""
+        """Remove what was listed before there was a new one of the name.
+
+        Also if it is empty: somebody may have made it for a message that is
+        in another, and whoever posts takes it for that of a queue.
+        """
         store: objects.ObjectStore = self._account.store
-        rows = store.page(container)
-        if not rows or self._controller.exists(name, project=project):
+        listed = store.listing(container)
+        if listed.metadata is None or self._controller.exists(
+                name, project=project):
             return
-        store.delete_many(container, [row.name for row in rows])
+        store.delete_many(container, [row.name for row in listed.rows])
         store.drop_container(container)
 
     def _count(
@@ -111,8 +134,7 @@ class _Handler:
         at = records.now()
         claimed = total = 0
         oldest = newest = None
-        for message in listing.hints(
-                self._account.store, self._containers(name, project)[0]):
+        for message in listing.hints(self._parts(name, project)[0]):
             oldest, newest = oldest or message, message
             total += 1
             claimed += message.held(at) is not None
@@ -166,6 +188,10 @@ class MessageTopicHandler(_Handler):
         if not ends and not self._controller.exists(name, project):
             raise errors.TopicDoesNotExist(name, project)
         return {'messages': {'total': counts['total'], **ends}}
+
+    @property
+    def _spread(self) -> spread.Spread:
+        return super()._spread.to_one()
 
     @property
     def _controller(self) -> Any:

@@ -48,6 +48,8 @@ from marconi_swift.data import claim_records
 from marconi_swift.data import contention
 from marconi_swift.data import dead_letters
 from marconi_swift.data import listing
+from marconi_swift.data import spread
+from marconi_swift.store import errors
 from marconi_swift.store import objects
 
 LOG = logging.getLogger(__name__)
@@ -86,8 +88,8 @@ class Queue:
     """What taking messages needs to know of a queue."""
 
     store: objects.ObjectStore
-    #: Name of the container of its messages.
-    messages: str
+    #: The containers of its messages.
+    parts: spread.Parts
     claims: claim_records.ClaimRecords
     gates: gate.Gates
     dead_letters: dead_letters.DeadLetters
@@ -96,19 +98,32 @@ class Queue:
     #: Seconds; see the option clock_skew.
     clock_skew: float
 
+    @property
+    def messages(self) -> str:
+        """Name of the first container of its messages."""
+        return self.parts.first
+
     def attempt(self, ttl: int, grace: int) -> Attempt:
         """Begin to try for messages, for a claim of ``ttl`` seconds."""
         began = time.monotonic()
         at = records.now()
-        hold = records.Hold(names.new_message_id(), math.floor(at) + ttl)
+        claim = names.new_message_id(spread.draw(self.parts.count))
+        hold = records.Hold(claim, math.floor(at) + ttl)
         return Attempt(records.Pass(hold, grace), at, began,
                        began + self.attempt_limit)
 
     def hurried(self, attempt: Attempt) -> 'Queue':
         """This queue, asking nothing again when an attempt is over."""
-        store = self.store.until(attempt.deadline)
+        return self.until(attempt.deadline)
+
+    def until(self, deadline: float) -> 'Queue':
+        """This queue, asking nothing again after a moment.
+
+        :param deadline: by ``time.monotonic``.
+        """
+        store = self.store.until(deadline)
         return dataclasses.replace(
-            self, store=store,
+            self, store=store, parts=self.parts.until(deadline),
             claims=dataclasses.replace(self.claims, store=store),
             gates=dataclasses.replace(self.gates, store=store))
 
@@ -174,7 +189,9 @@ class _Taking:
         if self._error is not None:
             if not self._won:
                 raise self._error
-            LOG.warning(
+            LOG.log(
+                logging.DEBUG if getattr(self._error, 'told', False)
+                else logging.WARNING,
                 'Claiming %(won)d of up to %(limit)d messages from container '
                 '%(container)s; the others failed: %(error)s',
                 {'won': len(self._won), 'limit': self._limit,
@@ -194,8 +211,8 @@ class _Taking:
         so long ago that a claimer who is not known to hold them does not.
         """
         queue, at = self._queue, self._attempt.at
-        for hint in listing.hints(queue.store, queue.messages,
-                                  first=_FIRST_ROWS):
+        for hint in listing.hints(queue.parts, first=_FIRST_ROWS):
+            self._check_parts()
             held = hint.held(self._others_now)
             if hint.delayed(at):
                 continue
@@ -204,6 +221,14 @@ class _Taking:
                     and not self._contention.rightful(hint.id, held)
                     and not self._listed_as_held(hint.id, held)):
                 yield hint
+
+    def _check_parts(self) -> None:
+        """See that others will find a record of this claim."""
+        if names.part_number(
+                self._attempt.mine.hold.claim) >= self._queue.parts.count:
+            raise errors.SwiftError(
+                f'The queue of container {self._queue.messages} was created '
+                'anew, with fewer containers: claim again.')
 
     def _listed_as_held(self, message_id: str, held: records.Hold) -> bool:
         """Whether a claim's row says that it won a message."""
@@ -216,7 +241,8 @@ class _Taking:
     def _listed(self, message_id: str) -> Sequence[str]:
         """Live claims whose rows say that they won a message."""
         if self._holders is None:
-            self._holders = self._queue.claims.holders(self._others_now)
+            self._holders = self._queue.claims.holders(
+                self._others_now, self._queue.parts.count)
         return self._holders.get(records.digest(message_id), ())
 
     def _recorded(self, message_id: str) -> bool:
@@ -229,12 +255,22 @@ class _Taking:
             return any(self._holds(claim, message_id)
                        for claim in self._listed(message_id))
 
-    def _holds(self, claim_id: str, message_id: str) -> bool:
+    def _holds(
+        self, claim_id: str, message_id: str, until: float = 0.0,
+    ) -> bool:
+        """Whether a claim's record lists a message, and the claim is live.
+
+        :param until: what else is known of when it ends. A renewal writes
+            to the message and its gate before the record, whose replicas
+            may have missed it.
+        """
         if claim_id not in self._read:
             self._read[claim_id] = self._queue.claims.read(claim_id)
         claim = self._read[claim_id]
-        return claim is not None and claim.holds(
-            message_id, self._others_now)
+        if claim is None:
+            return False
+        return message_id in claim.won and (
+            max(claim.until, until) > self._others_now)
 
     def _choose(
         self, left: list[records.Message],
@@ -304,7 +340,11 @@ class _Taking:
             return Miss.CONTENDED
         if queue.gates.enter(
                 hint.id, self._attempt.mine) is gate.Entry.SHUT:
-            return Miss.CONTENDED
+            if queue.gates.named(hint.id) is not None:
+                return Miss.CONTENDED
+            # A replica missed that the gate was cleared, and refuses
+            # whatever is conditional.
+            queue.gates.write(hint.id, self._attempt.mine)
         return self._go_through(hint.id, void=held)
 
     def _go_through(
@@ -353,7 +393,7 @@ class _Taking:
             message.taken(holder.hold, self._attempt.at, holder.grace),
             claim_count=message.claim_count + 1)
         outcome = self._queue.store.annotate(
-            self._queue.messages, message.id,
+            names.home(self._queue.messages, message.id), message.id,
             content_type=taken.content_type(), delete_at=taken.delete_at)
         return taken if outcome is objects.Outcome.DONE else None
 
@@ -373,4 +413,5 @@ class _Taking:
         over = (hold.until <= self._others_now
                 or self._queue.settled(hold.claim, self._attempt.at))
         with self._lock:
-            return over and not self._holds(hold.claim, message_id)
+            return over and not self._holds(
+                hold.claim, message_id, hold.until)

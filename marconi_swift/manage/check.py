@@ -30,6 +30,7 @@ from marconi_swift.manage import findings
 from marconi_swift.manage import portable
 from marconi_swift.manage import probes
 from marconi_swift.manage import progress
+from marconi_swift.manage import spelling
 from marconi_swift.manage import stores
 
 #: Seconds: the default interval of Swift's object-expirer, and some more.
@@ -112,6 +113,16 @@ def _options(store: str, found: findings.Found) -> findings.Finding:
     return findings.Finding(store, 'options', *found)
 
 
+def _misspelt(
+    store: str, conf: cfg.ConfigOpts, group: str,
+) -> Iterator[findings.Finding]:
+    """Warn of options that mean nothing."""
+    if unknown := spelling.unknown(conf, group):
+        yield _options(store, findings.warning(
+            f'no option of this driver: {", ".join(unknown)}',
+            'Correct these names, or remove them: they are ignored.'))
+
+
 def _failed_options(error: Exception) -> findings.Found:
     return findings.failed(
         str(error) or repr(error), 'Correct the configuration.')
@@ -151,6 +162,8 @@ class _Tour:
         control = self._deployment.control
         yield _options(_MANAGEMENT, findings.ok(self._deployment.files()))
         if isinstance(control, drivers.ControlDriver):
+            yield from _misspelt(
+                _MANAGEMENT, self._deployment.conf, options.CONTROL_GROUP)
             yield from self._probe(_MANAGEMENT, control.account)
         yield from self._try(
             _MANAGEMENT, 'queues', lambda: _try_control(control))
@@ -205,6 +218,9 @@ class _Tour:
             yield _options(store.name, _failed_options(exc))
             return
         yield _options(store.name, _timing(driver.account.settings))
+        if store.name == options.SCHEME:
+            yield from _misspelt(
+                store.name, self._deployment.conf, options.DATA_GROUP)
         yield from self._probe(store.name, driver.account)
         yield from self._try(
             store.name, 'messages',

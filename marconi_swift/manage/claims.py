@@ -48,7 +48,8 @@ class List(stores.OnDeployment, lister.Lister):
                 f'{self.deployment.store_of(name, project).name}, whose '
                 'driver can not list claims.')
         at = records.now()
-        claims = data_queue.queue(driver, name, project).claims.live(at)
+        queue = data_queue.queue(driver, name, project)
+        claims = queue.claims.live(at, queue.parts.ask())
         return ('Claim', 'TTL', 'Age', 'Ends in', 'Messages'), (
             (claim.id, claim.ttl, claim.shown(at)['age'],
              int(claim.until - at), len(claim.won)) for claim in claims)

@@ -11,8 +11,14 @@
 # under the License.
 """What a check of a deployment finds."""
 
+from collections.abc import Callable
+from collections.abc import Generator
 import enum
 from typing import NamedTuple
+
+from zaqar.storage import errors as zaqar_errors
+
+from marconi_swift.store import errors
 
 
 class Result(enum.StrEnum):
@@ -55,3 +61,35 @@ def warning(seen: str, advice: str) -> Found:
 
 def failed(seen: str, advice: str) -> Found:
     return Found(Result.FAILED, seen, advice)
+
+
+class Check(NamedTuple):
+    """Something to look at."""
+
+    name: str
+    look: Callable[[], Found]
+    #: What to do about an error of Swift's.
+    advice: str = "See Swift's log for this request."
+    #: Whether there is no sense in those that follow if this fails.
+    vital: bool = False
+
+    def found(self) -> Found:
+        """Look; an error of Swift's is what was seen, too."""
+        try:
+            return self.look()
+        except errors.Unanswered as exc:
+            return failed(
+                str(exc), 'See that the server at this address runs and can '
+                f'be reached from here. {self.advice}')
+        except zaqar_errors.ConnectionError as exc:
+            return failed(str(exc), self.advice)
+
+
+def run(checks: list[Check]) -> Generator[tuple[str, Found], None, bool]:
+    """Yield what each check saw; return whether none of the vital failed."""
+    for check in checks:
+        found = check.found()
+        yield check.name, found
+        if check.vital and found.result is Result.FAILED:
+            return False
+    return True

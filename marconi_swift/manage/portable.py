@@ -32,9 +32,17 @@ from marconi_swift import driver as drivers
 from marconi_swift import names
 from marconi_swift import records
 from marconi_swift.data import listing
+from marconi_swift.data import queue as queues
 
 #: Messages that are read or posted at a time.
 PAGE = 100
+
+#: Messages of a page where smaller ones of another driver were empty.
+_WIDEST = 10000
+
+#: The marker before all messages of other drivers: that of mongodb takes
+#: numbers, redis fails at None (``zaqar.storage.redis.messages``).
+_START = '0'
 
 
 class NotPortable(ValueError):
@@ -134,7 +142,7 @@ def read(
         yield from _read_ours(driver, queue, project, after)
         return
     for message in listed(driver, queue, project, after):
-        yield _of_shown(message, timeutils.utcnow_ts())
+        yield of_shown(message, timeutils.utcnow_ts())
 
 
 def listed(
@@ -148,25 +156,34 @@ def listed(
     :param after: as for :func:`read`.
     :param limit: messages of a page.
     """
+    ours = isinstance(driver, drivers.DataDriver)
+    marker: Any = after or (None if ours else _START)
+    rows = limit
     while True:
-        page = driver.message_controller.list(
-            queue, project=project, marker=after or None, limit=limit,
+        pages = driver.message_controller.list(
+            queue, project=project, marker=marker, limit=rows,
             echo=True, client_uuid=None, include_claimed=True,
             include_delayed=True)
-        messages = list(next(page))
-        yield from messages
-        after = next(page) if messages else ''
-        if not after:
+        found = list(next(pages))
+        # Zaqar's redis driver lists from the start, that message included,
+        # after the first of a queue.
+        page = [message for message in found if message['id'] != marker]
+        yield from page
+        if page:
+            marker, rows = next(pages), limit
+        elif ours or rows >= _WIDEST:
             return
+        else:
+            # It also gives an empty page where all messages have expired,
+            # and none has been collected yet.
+            rows *= 10
 
 
 def _read_ours(
     driver: drivers.DataDriver, queue: str, project: str | None, after: str,
 ) -> Iterator[Message]:
-    account = driver.account
-    container = names.messages(
-        account.settings.container_prefix, project, queue)
-    for found in listing.everything(account.store, container, after):
+    target = queues.queue(driver, queue, project)
+    for found in listing.everything(target.store, target.parts, after):
         yield _of_ours(found, records.now())
 
 
@@ -180,7 +197,7 @@ def _of_ours(found: listing.Read, at: float) -> Message:
         created=math.floor(names.posted_at(message.id)))
 
 
-def _of_shown(message: dict[str, Any], at: float) -> Message:
+def of_shown(message: dict[str, Any], at: float) -> Message:
     """A message as any controller lists it."""
     ttl, age = math.floor(message['ttl']), math.floor(message['age'])
     return Message(
@@ -197,7 +214,8 @@ def write(
 
     Nobody is notified: subscriptions are served in front of the storage.
     Iterate to go on: each step posts a page, and tells how many it was.
-    An error leaves what was posted before; of the page that it met, this
+    A poster that is not known, or that the store can not name, becomes a new
+    one. An error leaves what was posted before; of the page that it met, this
     driver's :meth:`~marconi_swift.data.messages.MessageController.post`
     takes back what was stored.
 
@@ -211,5 +229,16 @@ def write(
         while page := list(itertools.islice(posted, PAGE)):
             driver.message_controller.post(
                 queue, [message.posted() for message in page],
-                client_uuid=client or unknown, project=project)
+                client_uuid=_poster(driver, client) or unknown,
+                project=project)
             yield len(page)
+
+
+def _poster(driver: Any, client: str | None) -> str | None:
+    """The client id as a driver takes it: others than ours, only UUIDs."""
+    if client is None or isinstance(driver, drivers.DataDriver):
+        return client
+    try:
+        return str(uuid.UUID(client))
+    except ValueError:
+        return None

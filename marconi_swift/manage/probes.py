@@ -16,9 +16,7 @@ does not exist: what a crash leaves of it, ``gc`` removes.
 """
 
 from collections.abc import Callable
-from collections.abc import Generator
 from collections.abc import Iterator
-import dataclasses
 import functools
 import json
 import time
@@ -58,23 +56,12 @@ _LIMITS = {'container_listing_limit': objects.PAGE,
            'max_object_name_length': 1024,
            'max_header_size': 2048}
 
-#: What to do about an error, by the check that met it.
-_ADVICE = {
-    'authentication': 'Correct the options of this store: auth_url, username, '
-                      'password, project, domains; region_name, interface; '
-                      'cafile.',
-    'account': "Give the user one of Swift's operator_roles in the project "
-               'that it logs in to, or correct endpoint_override.',
-    'container': 'Give the user a role that may create containers; correct '
-                 'storage_policy.'}
-
-
-@dataclasses.dataclass(frozen=True)
-class _Check:
-    name: str
-    look: Callable[[], findings.Found]
-    #: Whether there is no sense in those that follow if this fails.
-    vital: bool = False
+_LOGIN = ('Correct the options of this store: auth_url, username, password, '
+          'project, domains; region_name, interface; cafile.')
+_RIGHTS = ("Give the user one of Swift's operator_roles in the project that "
+           'it logs in to, or correct endpoint_override.')
+_CREATION = ('Give the user a role that may create containers; correct '
+             'storage_policy.')
 
 
 class Probe:
@@ -108,30 +95,32 @@ class Probe:
         Ends early where the rest can only fail. What it wrote stays for
         :meth:`finish`.
         """
-        if (yield from _run(self._reading())) and not read_only:
+        if (yield from findings.run(self._reading())) and not read_only:
             self._wrote = True
-            yield from _run(self._writing())
+            yield from findings.run(self._writing())
 
     def finish(self) -> Iterator[tuple[str, findings.Found]]:
         """Wait for the expirer, and remove what was written."""
         if self._expires:
-            yield from _run([_Check('expirer', self._expirer)])
+            yield from findings.run([findings.Check('expirer', self._expirer)])
         self.clean_up()
 
-    def _reading(self) -> list[_Check]:
+    def _reading(self) -> list[findings.Check]:
         return [
-            _Check('authentication', self._authentication, vital=True),
-            _Check('account', self._reachable, vital=True),
-            _Check('limits', self._limits, vital=True),
-            _Check('clock', self._clock),
-            _Check('storage policy', self._policy, vital=True)]
+            findings.Check(
+                'authentication', self._authentication, _LOGIN, vital=True),
+            findings.Check('account', self._reachable, _RIGHTS, vital=True),
+            findings.Check('limits', self._limits, vital=True),
+            findings.Check('clock', self._clock),
+            findings.Check('storage policy', self._policy, vital=True)]
 
-    def _writing(self) -> list[_Check]:
+    def _writing(self) -> list[findings.Check]:
         return [
-            _Check('container', self._create_container, vital=True),
-            _Check('conditional PUT', self._conditional_put),
-            _Check('listing', self._listing),
-            _Check('conditional DELETE', self._conditional_delete)]
+            findings.Check('container', self._create_container, _CREATION,
+                           vital=True),
+            findings.Check('conditional PUT', self._conditional_put),
+            findings.Check('listing', self._listing),
+            findings.Check('conditional DELETE', self._conditional_delete)]
 
     # Nothing is written
 
@@ -309,30 +298,3 @@ def _within(seconds: float, happens: Callable[[], bool]) -> bool:
             wait=tenacity.wait_fixed(1))(happens)
     except tenacity.RetryError:
         return False
-
-
-def _run(
-    checks: list[_Check],
-) -> Generator[tuple[str, findings.Found], None, bool]:
-    """Yield what each check saw; return whether none of the vital failed."""
-    for check in checks:
-        found = attempt(check.look, _ADVICE.get(check.name, ''))
-        yield check.name, found
-        if check.vital and found.result is findings.Result.FAILED:
-            return False
-    return True
-
-
-def attempt(
-    look: Callable[[], findings.Found], advice: str,
-) -> findings.Found:
-    """Look at something; an error of Swift's is what was seen, too."""
-    try:
-        return look()
-    except errors.Unanswered as exc:
-        return findings.failed(
-            str(exc), 'See that the server at this address runs and can be '
-            f'reached from here. {advice}'.rstrip())
-    except zaqar_errors.ConnectionError as exc:
-        return findings.failed(
-            str(exc), advice or "See Swift's log for this request.")

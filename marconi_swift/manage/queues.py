@@ -9,25 +9,20 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Commands that show queues, or empty one."""
+"""Commands that show queues and what is in them."""
 
 import argparse
 from collections.abc import Iterable
 from collections.abc import Iterator
 import itertools
-import sys
-import time
 from typing import Any
 
-from cliff import command
 from cliff import lister
 from cliff import show
 from oslo_serialization import jsonutils
 from zaqar.storage import errors as zaqar_errors
 
 from marconi_swift import driver as drivers
-from marconi_swift import records
-from marconi_swift.data import listing
 from marconi_swift.data import queue as data_queue
 from marconi_swift.manage import portable
 from marconi_swift.manage import progress
@@ -35,9 +30,6 @@ from marconi_swift.manage import stores
 
 #: Queues that the management store is asked for at a time.
 _PAGE = 1000
-
-#: Messages that are deleted at a time.
-_AT_A_TIME = 1000
 
 #: Characters of a message's body that are shown.
 _BODY = 60
@@ -69,7 +61,7 @@ class _ManyQueues(stores.OnDeployment, lister.Lister):
             if parsed_args.project is None:
                 raise ValueError('Say whose queues: --project or '
                                  '--all-projects.')
-            return _of_project(
+            return of_project(
                 control, parsed_args.project, parsed_args.name)
         if not isinstance(control, drivers.ControlDriver):
             raise ValueError(
@@ -82,11 +74,12 @@ class _ManyQueues(stores.OnDeployment, lister.Lister):
     def store_name(self, queue: str, project: str | None) -> str:
         try:
             return self.deployment.store_of(queue, project).name
-        except zaqar_errors.QueueNotMapped:
+        except zaqar_errors.DoesNotExist:
+            # It is in no pool, or in one that is no more.
             return 'none'
 
 
-def _of_project(
+def of_project(
     control: Any, project: str, containing: str,
 ) -> Iterator[tuple[str, str]]:
     """Page through the queues of a project, by name."""
@@ -272,77 +265,3 @@ def _text(body: Any) -> str:
         return repr(body)
     text: str = jsonutils.dumps(body, ensure_ascii=False)
     return text
-
-
-class Purge(stores.OnDeployment, command.Command):
-    """Delete the messages of a queue, claimed and delayed ones, too.
-
-    All that were posted until it began. The queue itself, its metadata and
-    subscriptions stay; claims on what was deleted end by themselves. It may
-    be interrupted, and begun again.
-    """
-
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        stores.add_queue_arguments(parser)
-        parser.add_argument('--yes', action='store_true',
-                            help='do not ask')
-        return parser
-
-    def take_action(self, parsed_args: argparse.Namespace) -> int:
-        name, project = parsed_args.queue, parsed_args.project
-        driver = self.deployment.driver_of(name, project)
-        if not (parsed_args.yes or _agreed(
-                f'Delete all messages of queue {name} in project {project}, '
-                f'which cannot be undone? [y/N] ')):
-            self.app.LOG.error('Nothing was deleted.')
-            return 1
-        deleted = 0
-        with progress.bar(unit='messages') as bar:
-            for count in _purge(driver, name, project):
-                deleted += count
-                bar.update(count)
-        self.app.stdout.write(
-            f'{deleted} messages of queue {name} were deleted.\n')
-        return 0
-
-
-def _agreed(question: str) -> bool:
-    """Ask at the terminal.
-
-    :raises ValueError: there is none.
-    """
-    if not sys.stdin.isatty():
-        raise ValueError('There is no terminal to ask at: give --yes.')
-    sys.stderr.write(question)
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ('y', 'yes')
-
-
-def _purge(driver: Any, name: str, project: str | None) -> Iterator[int]:
-    """Delete page by page; yields how many messages each had."""
-    began = time.monotonic()
-    while page := list(itertools.islice(
-            _ages(driver, name, project), _AT_A_TIME)):
-        # Ages are whole seconds, by the clocks of the posters.
-        passed = time.monotonic() - began
-        old = [message_id for message_id, age in page if age > passed - 1]
-        if not old:
-            return
-        driver.message_controller.bulk_delete(name, old, project=project)
-        yield len(old)
-
-
-def _ages(
-    driver: Any, name: str, project: str | None,
-) -> Iterator[tuple[str, float]]:
-    """Ids of all messages, and how many seconds ago they were posted."""
-    if not isinstance(driver, drivers.DataDriver):
-        for message in portable.listed(driver, name, project):
-            yield message['id'], message['age']
-        return
-    container = data_queue.queue(driver, name, project).messages
-    at = records.now()
-    for found in listing.hints(
-            driver.account.store, container, first=_AT_A_TIME):
-        yield found.id, found.age(at)

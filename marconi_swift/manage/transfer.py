@@ -179,9 +179,11 @@ class Import(stores.OnDeployment, command.Command):
         deployment = self.deployment
         try:
             return deployment.driver_of(name, project)
-        except stores.NoSuchQueue:
+        except stores.NoSuchQueue as exc:
             if deployment.conf.pooling:
-                raise
+                raise ValueError(
+                    f'{exc} Make it through Zaqar first, which chooses one '
+                    'of the pools.') from None
         driver = deployment.opened(deployment.configured())
         deployment.queues(driver).create(
             name, metadata=metadata, project=project)
@@ -260,6 +262,7 @@ def _how_to_go_on(
 ) -> str:
     what = ('Interrupted.' if isinstance(error, KeyboardInterrupt)
             else str(error) or repr(error))
-    how = (f'--journal {journal}' if journal
-           else f'--after-line {done}' if done else 'begin again')
+    if not done:
+        return what
+    how = f'--journal {journal}' if journal else f'--after-line {done}'
     return f'{what} All is posted up to line {done}. To go on: {how}'

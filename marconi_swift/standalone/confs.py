@@ -13,11 +13,12 @@
 """The configuration files of the standalone Swift, as text.
 
 Where they differ from Swift's defaults, it is because there is one machine,
-often a busy one: time limits are wide, so that a slow answer does not turn
-into an update for later, and no node is shunned for its past errors.
+often a busy one: time limits are :data:`WIDE`, so that a slow answer does not
+turn into an update for later, and no node is shunned for its past errors.
 """
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 import os
 import pwd
 from typing import NamedTuple
@@ -77,15 +78,15 @@ use = egg:swift#healthcheck
 
 [app:{kind}-server]
 use = egg:swift#{kind}
-conn_timeout = 5
-node_timeout = 20
-container_update_timeout = 20
+conn_timeout = {limits.connect}
+node_timeout = {limits.storage}
+container_update_timeout = {limits.storage}
 """
 
 PROXY = """\
 
 [pipeline:main]
-pipeline = catch_errors gatekeeper healthcheck proxy-logging cache {tally} \
+pipeline = catch_errors gatekeeper healthcheck proxy-logging cache {more} \
 listing_formats bulk {auth} copy slo dlo versioned_writes symlink \
 proxy-logging proxy-server
 
@@ -104,9 +105,7 @@ use = egg:swift#proxy_logging
 [filter:cache]
 paste.filter_factory = marconi_swift.standalone.memcache:filter_factory
 
-[filter:tally]
-paste.filter_factory = marconi_swift.standalone.tally:filter_factory
-
+{more_filters}
 [filter:listing_formats]
 use = egg:swift#listing_formats
 
@@ -130,6 +129,14 @@ allow_versioned_writes = true
 [filter:symlink]
 use = egg:swift#symlink
 """
+
+# One that only some proxies have; named by where its factory is.
+FILTER = """\
+[filter:{name}]
+paste.filter_factory = {factory}
+"""
+
+TALLY = 'marconi_swift.standalone.tally:filter_factory'
 
 TEMPAUTH = """\
 [filter:tempauth]
@@ -164,17 +171,27 @@ PROXY_APP = """\
 [app:proxy-server]
 use = egg:swift#proxy
 account_autocreate = true
-conn_timeout = 5
-node_timeout = 30
-error_suppression_limit = 1000000
+conn_timeout = {limits.connect}
+node_timeout = {limits.proxy}
+error_suppression_limit = {limits.errors}
+error_suppression_interval = {limits.shunned}
 """
 
 UPDATER = """\
 
 [{name}]
 interval = {interval}
-conn_timeout = 5
-node_timeout = 20
+conn_timeout = {limits.connect}
+node_timeout = {limits.storage}
+"""
+
+# Rows of containers are exchanged by requests, and objects with ssync: that
+# needs no rsync. A database that a node lacks altogether would; it stays
+# missing. With servers_per_port the devices of all ports are the object
+# replicator's own, so that one serves all nodes.
+REPLICATOR = UPDATER + """\
+sync_method = ssync
+servers_per_port = 1
 """
 
 # Swift takes the word "expirer" in the file's name to mean that the client
@@ -190,6 +207,25 @@ pipeline = catch_errors proxy-server
 [filter:catch_errors]
 use = egg:swift#catch_errors
 """
+
+
+class Limits(NamedTuple):
+    """For how long Swift's servers wait for one another, in seconds."""
+
+    #: For a connection.
+    connect: float
+    #: What account, container and object servers and daemons wait for
+    #: answers.
+    storage: float
+    #: What the proxy waits for answers, before it does without.
+    proxy: float
+    #: Failures after which the proxy does not ask a node any more,
+    errors: int
+    #: for so long.
+    shunned: float
+
+
+WIDE = Limits(5, 20, 30, 1000000, 60)
 
 
 class Auth(NamedTuple):
@@ -237,7 +273,9 @@ def lines(options: Mapping[str, str]) -> str:
 class Writer:
     """Writes the configuration files of one cluster."""
 
-    def __init__(self, folder: folders.Folder, log_level: str) -> None:
+    def __init__(
+        self, folder: folders.Folder, log_level: str, limits: Limits = WIDE,
+    ) -> None:
         """Remember what all files share.
 
         :raises marconi_swift.standalone.errors.StandaloneError: the user who
@@ -245,6 +283,7 @@ class Writer:
         """
         self._folder = folder
         self._log_level = log_level
+        self._limits = limits
         try:
             self._user = pwd.getpwuid(os.geteuid()).pw_name
         except KeyError:
@@ -268,38 +307,63 @@ class Writer:
 
     def storage(self, name: str, kind: str, port: int) -> str:
         """Write an account, container or object server's file."""
-        return self._write(name, STORAGE.format(kind=kind), port)
+        text = STORAGE.format(kind=kind, limits=self._limits)
+        return self._write(name, text, port)
 
     def proxy(
         self,
         name: str,
         port: int,
         auth: Auth,
-        tally: bool,
+        filters: Sequence[str] = (),
         certificate: tls.Certificate | None = None,
     ) -> str:
         """Write the proxy's file.
 
         :param auth: who may do what; :func:`tempauth` or :func:`keystone`.
+        :param filters: factories of filters that see a request before
+            ``auth`` does, as in ``module:function``.
         :param certificate: what to serve TLS with; None serves HTTP.
         """
+        more = {factory.partition(':')[0].rpartition('.')[2]: factory
+                for factory in filters}
         text = PROXY.format(
-            tally='tally' if tally else '',
+            more=' '.join(more),
+            more_filters='\n'.join(
+                FILTER.format(name=each, factory=factory)
+                for each, factory in more.items()),
             auth=auth.pipeline,
             filters=auth.filters,
         )
         if certificate:
             text = TLS.format(certificate=certificate) + text
-        return self._write(name, text + PROXY_APP, port)
+        return self._write(name, text + self._app, port)
+
+    @property
+    def _app(self) -> str:
+        return PROXY_APP.format(limits=self._limits)
 
     def updater(self, name: str, interval: float) -> str:
         """Write a container or object updater's file."""
-        return self._write(name, UPDATER.format(name=name, interval=interval))
+        return self._write(name, UPDATER.format(
+            name=name, interval=interval, limits=self._limits))
+
+    def replicator(
+        self, name: str, kind: str, port: int, interval: float
+    ) -> str:
+        """Write a replicator's file.
+
+        :param port: of the node whose container databases it replicates; an
+            object replicator replicates the objects of all.
+        """
+        text = REPLICATOR.format(
+            name=f'{kind}-replicator', interval=interval, limits=self._limits)
+        return self._write(name, text, port)
 
     def expirer(self, name: str, interval: float) -> str:
         """Write the object expirer's file."""
         return self._write(
-            name, EXPIRER.format(interval=interval) + PROXY_APP
+            name, EXPIRER.format(interval=interval) + self._app
         )
 
     def _write(self, name: str, text: str, port: int = 0) -> str:

@@ -141,6 +141,22 @@ class Process:
                 self.kill()
         self._pid_file.unlink(missing_ok=True)
 
+    def suspend(self) -> None:
+        """Stop the process and its children as they are, connections open.
+
+        Whoever asks it anything waits, until :meth:`resume`.
+        """
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on after :meth:`suspend`."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.running:
+            assert self._child is not None
+            os.killpg(self._child.pid, number)
+
     def kill(self) -> None:
         """End the process and its children at once, as a power cut would."""
         if self.running:

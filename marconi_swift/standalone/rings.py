@@ -24,14 +24,17 @@ from swift.common import ring
 
 from marconi_swift.standalone import ports
 
-# 2**PART_POWER partitions: folders of objects on each device. It is part of
-# an object's place on disk, so it can't change.
-PART_POWER = 8
 
+def build(
+    path: os.PathLike[str], node_ports: Sequence[int], part_power: int
+) -> None:
+    """Write a ring file of one device, ``d1``, ``d2``..., for each port.
 
-def build(path: os.PathLike[str], node_ports: Sequence[int]) -> None:
-    """Write a ring file of one device, ``d1``, ``d2``..., for each port."""
-    builder = ring.RingBuilder(PART_POWER, len(node_ports), 0)
+    :param part_power: 2 to the power of this is the number of partitions,
+        folders of objects on each device. It is part of an object's place on
+        disk, so it can't change.
+    """
+    builder = ring.RingBuilder(part_power, len(node_ports), 0)
     for number, port in enumerate(node_ports, 1):
         builder.add_dev({
             'region': 1,

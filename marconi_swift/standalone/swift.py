@@ -31,6 +31,9 @@ UPDATERS = ('object-updater', 'container-updater')
 EXPIRER = 'object-expirer'
 PROXY = 'proxy-server'
 
+# Unless told otherwise; see SwiftCluster.
+PART_POWER = 8
+
 # Seconds that all of Swift gets to start; it takes one or two on an idle
 # machine.
 PATIENCE = 60.0
@@ -65,8 +68,8 @@ class SwiftCluster:
     There are as many nodes as replicas. Each has an account, a container and
     an object server of its own, so any of them can be stopped and started
     again: ``swift.processes['object-2'].stop()``. The proxy, the expirer and
-    the updaters are there once. Nothing replicates: what a stopped server
-    missed, it goes on missing.
+    the updaters are there once. Unless told to, nothing replicates: what a
+    stopped server missed, it goes on missing.
 
     Nothing is touched before :meth:`start`, or ``with``. The processes end
     with the thread that started the cluster, at the latest.
@@ -84,6 +87,10 @@ class SwiftCluster:
         certificate: tls.Certificate | None = None,
         sweep_interval: float = 5.0,
         tally: bool = False,
+        filters: Sequence[str] = (),
+        replicate: bool = False,
+        limits: confs.Limits = confs.WIDE,
+        part_power: int = PART_POWER,
         log_level: str = 'WARNING',
         patience: float = PATIENCE,
     ) -> None:
@@ -103,6 +110,13 @@ class SwiftCluster:
             the updaters.
         :param tally: whether the proxy counts requests; see
             :mod:`marconi_swift.standalone.tally`.
+        :param filters: of the proxy; see :meth:`.confs.Writer.proxy`.
+        :param replicate: whether nodes give one another the objects, and the
+            rows of containers, that they missed, once a sweep_interval.
+        :param limits: for how long servers wait for one another.
+        :param part_power: 2 to the power of this is the number of
+            partitions, each of which costs a replicator some requests a
+            pass; can't change later.
         :param log_level: of Swift's servers; INFO logs every request.
         :param patience: how many seconds the start may take.
         """
@@ -112,11 +126,15 @@ class SwiftCluster:
         self.accounts = tuple(accounts)
         self.keystone = keystone
         self.processes: dict[str, processes.Process] = {}
+        self._servers: set[str] = set()
         self._token_cache_time = token_cache_time
         self._certificate = certificate
         self._given_port = port
         self._sweep_interval = sweep_interval
-        self._tally = tally
+        self._filters = (*((confs.TALLY,) if tally else ()), *filters)
+        self._replicate = replicate
+        self._limits = limits
+        self._part_power = part_power
         self._log_level = log_level
         self._patience = patience
 
@@ -130,6 +148,7 @@ class SwiftCluster:
         self.site.open()
         try:
             self.site.made_with('replicas', self.replicas)
+            self.site.made_with('part_power', self._part_power)
             self._hold_ports()
             if self.keystone:
                 self.keystone.start(self.site)
@@ -221,7 +240,7 @@ class SwiftCluster:
         """Write configuration and rings, and list the processes."""
         self._build_rings()
         secret, port = self.site.secret, self.site.port
-        write = confs.Writer(self.folder, self._log_level)
+        write = confs.Writer(self.folder, self._log_level, self._limits)
         write.swift(secret('hash prefix'), secret('hash suffix'))
         self.processes.clear()
         for kind in KINDS:
@@ -230,7 +249,8 @@ class SwiftCluster:
                 conf = write.storage(name, kind, port(name))
                 self._add(name, f'swift-{kind}-server', conf, serves=True)
         conf = write.proxy(
-            PROXY, port(PROXY), self._auth(), self._tally, self._certificate
+            PROXY, port(PROXY), self._auth(), self._filters,
+            self._certificate
         )
         self._add(PROXY, 'swift-proxy-server', conf, serves=True)
         for name in UPDATERS:
@@ -238,6 +258,17 @@ class SwiftCluster:
             self._add(name, f'swift-{name}', conf)
         conf = write.expirer(EXPIRER, self._sweep_interval)
         self._add(EXPIRER, f'swift-{EXPIRER}', conf)
+        if self._replicate:
+            self._add_replicators(write)
+
+    def _add_replicators(self, write: confs.Writer) -> None:
+        nodes = [('object', 1), *(('container', each) for each in self._nodes)]
+        for kind, number in nodes:
+            name = f'{kind}-replicator-{number}'
+            conf = write.replicator(
+                name, kind, self.site.port(f'{kind}-{number}'),
+                self._sweep_interval)
+            self._add(name, f'swift-{kind}-replicator', conf)
 
     def _build_rings(self) -> None:
         # Swift's own modules, which take half a second to import.
@@ -248,10 +279,13 @@ class SwiftCluster:
                 self.site.port(f'{kind}-{number}')
                 for number in self._nodes
             ]
-            rings.build(self.folder.etc / f'{kind}.ring.gz', node_ports)
+            files = [f'{kind}.ring.gz']
             if kind == 'object':
                 # Of the second storage policy.
-                rings.build(self.folder.etc / 'object-1.ring.gz', node_ports)
+                files.append('object-1.ring.gz')
+            for file in files:
+                rings.build(
+                    self.folder.etc / file, node_ports, self._part_power)
         for number in self._nodes:
             (self.folder.devices / f'd{number}').mkdir(exist_ok=True)
 
@@ -267,15 +301,16 @@ class SwiftCluster:
                 certificate=self._certificate if name == PROXY else None,
             )
             process = processes.Process(self.folder, name, arguments, ready)
+            self._servers.add(name)
         self.processes[name] = process
 
     def _launch(self) -> None:
-        daemons = (*UPDATERS, EXPIRER)
         servers = {
             name: process
             for name, process in self.processes.items()
-            if name not in daemons
+            if name in self._servers
         }
         processes.start(servers, self._patience)
-        for name in daemons:
-            self.processes[name].start()
+        for name, process in self.processes.items():
+            if name not in servers:
+                process.start()

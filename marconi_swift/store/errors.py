@@ -13,8 +13,10 @@
 """What can go wrong between this driver and Swift.
 
 All of it is a :class:`zaqar.storage.errors.ConnectionError` to Zaqar, whose
-transports answer 503 to it. What Swift merely refuses (something exists, is
-missing, is newer) is an outcome, not an error.
+transports answer 503 to it, or 500 with its text while they look for the queue
+of a post (``on_post`` in ``zaqar/transport/wsgi/v2_0/messages.py``). What
+Swift merely refuses (something exists, is missing, is newer) is an outcome,
+not an error.
 """
 
 from zaqar.storage import errors as zaqar_errors
@@ -25,6 +27,13 @@ class SwiftError(zaqar_errors.ConnectionError):
 
     msg_format = '{message}'
 
+    #: Whether the request certainly changed nothing, in any of its tries.
+    harmless = False
+
+    #: Whether :class:`marconi_swift.store.outages.Outages` tells of it, so
+    #: that nobody else need.
+    told = False
+
     def __init__(self, message: str) -> None:
         super().__init__(message=message)
 
@@ -33,8 +42,22 @@ class Unanswered(SwiftError):
     """No complete answer came: the request may have taken effect or not."""
 
 
+class Unreachable(Unanswered):
+    """Nothing was sent to Swift: nobody was there to send it to."""
+
+    harmless = True
+
+
+class Untrusted(SwiftError):
+    """Nothing was sent to Swift: its certificate, or Keystone's, is bad."""
+
+    harmless = True
+
+
 class Unauthorized(SwiftError):
     """No token could be had, or Swift refused the one that was."""
+
+    harmless = True
 
 
 class Refused(SwiftError):

@@ -29,6 +29,7 @@ import enum
 import json
 import math
 import time
+import types
 from typing import Any
 from typing import NamedTuple
 from typing import Self
@@ -40,8 +41,10 @@ import tenacity
 
 from marconi_swift.store import errors
 from marconi_swift.store import fan_out
+from marconi_swift.store import outages
 from marconi_swift.store import per_process
 from marconi_swift.store import retry
+from marconi_swift.store import silence
 from marconi_swift.store import transport
 
 _T = TypeVar('_T')
@@ -66,6 +69,7 @@ _LATEST = 9999999999
 _CONTAINER_UNSEEN = 10
 
 _META = 'x-object-meta-'
+_CONTAINER_META = 'x-container-meta-'
 _OWNER = 'owner'
 
 
@@ -109,6 +113,15 @@ class Row(NamedTuple):
     etag: str
 
 
+class Listing(NamedTuple):
+    """A part of what is in a container."""
+
+    rows: Sequence[Row]
+    #: The container's user metadata, names in lower case and without their
+    #: prefix; None if there is no such container.
+    metadata: Mapping[str, str] | None
+
+
 class Container(NamedTuple):
     """A container in the account's listing: a hint, as rows are."""
 
@@ -124,10 +137,13 @@ class ObjectStore:
     def __init__(
         self, sender: transport.Transport, policy: retry.Policy,
         fan: fan_out.FanOut,
+        ledger: per_process.PerProcess[outages.Outages],
     ) -> None:
         self._sender = sender
         self._policy = policy
         self._fan = fan
+        self._silence = per_process.PerProcess(silence.Silence)
+        self._outages = ledger
         self._bulk_limit = per_process.PerProcess[list[int]](list)
         #: What Swift's clock told with the last answer, and ours then.
         self._heard = [('', 0.0)]
@@ -271,13 +287,21 @@ class ObjectStore:
 
     # Containers
 
-    def make_container(self, container: str, policy: str | None) -> bool:
+    def make_container(
+        self, container: str, policy: str | None,
+        metadata: Mapping[str, str] = types.MappingProxyType({}),
+    ) -> bool:
         """PUT a container; whether it is new. May be repeated.
 
         :param policy: storage policy of a new one; ignored by one that is
             there (Swift answers 409 to a different policy).
+        :param metadata: user metadata to add to what it has; the last writer
+            of each name wins (``swift/common/db.py``, ``update_metadata``).
         """
-        headers = {'X-Storage-Policy': policy} if policy else {}
+        headers = {_CONTAINER_META + name: value
+                   for name, value in metadata.items()}
+        if policy:
+            headers['X-Storage-Policy'] = policy
         answer = self._ask('PUT', container, headers=headers)
         return _outcome(answer.response, 'PUT', container, {
             201: Outcome.DONE, 202: Outcome.EXISTS, 409: Outcome.EXISTS,
@@ -322,33 +346,60 @@ class ObjectStore:
     def page(
         self, container: str, *, marker: str = '', end_marker: str = '',
         prefix: str = '', limit: int = PAGE, reverse: bool = False,
-    ) -> list[Row]:
+    ) -> Sequence[Row]:
         """One listing of at most ``limit`` rows by name, marker excluded.
 
         Empty if there is no such container.
         """
-        return [Row(row['name'], row['content_type'], row['hash'])
-                for row in self._listing(container, {
-                    'limit': str(limit), 'marker': marker,
-                    'end_marker': end_marker, 'prefix': prefix,
-                    'reverse': 'on' if reverse else ''})]
+        return self.listing(
+            container, marker=marker, end_marker=end_marker, prefix=prefix,
+            limit=limit, reverse=reverse).rows
+
+    def listing(
+        self, container: str, *, marker: str = '', end_marker: str = '',
+        prefix: str = '', limit: int = PAGE, reverse: bool = False,
+    ) -> Listing:
+        """As :meth:`page`, with the container's metadata."""
+        listed, headers = self._listing(container, {
+            'limit': str(limit), 'marker': marker,
+            'end_marker': end_marker, 'prefix': prefix,
+            'reverse': 'on' if reverse else ''})
+        return Listing(
+            [Row(row['name'], row['content_type'], row['hash'])
+             for row in listed],
+            headers and _metadata(headers, _CONTAINER_META))
+
+    def container_metadata(self, container: str) -> Mapping[str, str] | None:
+        """HEAD a container: its user metadata, or None if there is none.
+
+        By one replica's word, which may not have heard of the last change.
+        """
+        response = self._ask('HEAD', container).response
+        outcome = _outcome(response, 'HEAD', container, {
+            200: Outcome.DONE, 204: Outcome.DONE, 404: Outcome.MISSING})
+        return None if outcome is Outcome.MISSING else _metadata(
+            response.headers, _CONTAINER_META)
 
     def rows(
         self, container: str, *, marker: str = '', prefix: str = '',
         first: int = PAGE, reverse: bool = False,
+        begun: Sequence[Row] | None = None,
     ) -> Iterator[Row]:
         """All rows by name, listing as far as they are asked for.
 
         :param first: size of the first listing; later ones grow.
+        :param begun: the first listing, if it was read already.
         """
         limit = min(first, PAGE)
+        page = begun
         while True:
-            page = self.page(container, marker=marker, prefix=prefix,
-                             limit=limit, reverse=reverse)
+            if page is None:
+                page = self.page(container, marker=marker, prefix=prefix,
+                                 limit=limit, reverse=reverse)
             yield from page
             if len(page) < limit:
                 return
-            marker = page[-1].name
+            marker, page = page[-1].name, None
             limit = min(limit * 10, PAGE)
 
     def empty_container(self, container: str) -> None:
@@ -390,7 +441,7 @@ class ObjectStore:
             page = [Container(row['name'], row['count'])
                     for row in self._listing(None, {
                         'limit': str(PAGE), 'marker': marker,
-                        'prefix': prefix})]
+                        'prefix': prefix})[0]]
             yield from page
             if len(page) < PAGE:
                 return
@@ -415,23 +466,37 @@ class ObjectStore:
         return ours if date is None else (
             email_utils.mktime_tz(date) + ours - at)
 
+    def mention(self, left: int) -> bool:
+        """See :meth:`marconi_swift.store.outages.Outages.mention`."""
+        return self._outages.get().mention(left)
+
     # Inside
 
     def _ask(
         self, method: str, container: str | None = None,
         name: str | None = None, **kwargs: Any,
     ) -> retry.Answer:
-        answer = self._policy.ask(
+        answer = self._insist_on(
             lambda: self._sender.request(method, container, name, **kwargs))
         self._heard[0] = (
             answer.response.headers.get('date', ''),
             timeutils.utcnow_ts(True))
         return answer
 
+    def _insist_on(
+        self, send: Callable[[], transport.Response],
+    ) -> retry.Answer:
+        """Send a request as often as the policy allows, and as it helps."""
+        sent = self._silence.get().sender(send)
+        return self._outages.get().watch(lambda: self._policy.ask(sent))
+
     def _listing(
         self, container: str | None, query: Mapping[str, str],
-    ) -> list[dict[str, Any]]:
-        """One listing, of the account if no container is named."""
+    ) -> tuple[list[dict[str, Any]], Mapping[str, str] | None]:
+        """One listing, of the account if no container is named.
+
+        With the answer's headers, or None if there is no such container.
+        """
         what = container or 'the account'
         response = self._ask('GET', container, query={
             'format': 'json',
@@ -439,10 +504,10 @@ class ObjectStore:
         }).response
         outcome = _outcome(response, 'GET', what, {
             200: Outcome.DONE, 204: Outcome.DONE, 404: Outcome.MISSING})
-        if outcome is Outcome.MISSING or not response.body:
-            return []
-        listed: list[dict[str, Any]] = _json(response.body, what)
-        return listed
+        if outcome is Outcome.MISSING:
+            return [], None
+        listed = _json(response.body, what) if response.body else []
+        return listed, response.headers
 
     def _get(
         self, method: str, container: str, name: str, newest: bool,
@@ -456,16 +521,14 @@ class ObjectStore:
             return None
         return StoredObject(
             name, response.headers.get('content-type', ''),
-            {key.removeprefix(_META): value
-             for key, value in response.headers.items()
-             if key.startswith(_META)},
-            response.body, response.headers.get('etag', '').strip('"'))
+            _metadata(response.headers, _META), response.body,
+            response.headers.get('etag', '').strip('"'))
 
     def _bulk_size(self) -> int:
         """How many deletions Swift takes in one request; 0 for none."""
         known = self._bulk_limit.get()
         if not known:
-            response = self._policy.ask(self._sender.info).response
+            response = self._insist_on(self._sender.info).response
             offered = (_json(response.body, '/info')
                        if response.status == 200 else {})
             known.append(offered.get('bulk_delete', {}).get(
@@ -485,6 +548,12 @@ class ObjectStore:
             return
         # What it failed at is told apart from the rest by trying again.
         self.each(lambda name: self.delete(container, name), names)
+
+
+def _metadata(headers: Mapping[str, str], prefix: str) -> Mapping[str, str]:
+    """User metadata, of headers whose names are in lower case."""
+    return {key.removeprefix(prefix): value
+            for key, value in headers.items() if key.startswith(prefix)}
 
 
 def _expiry(delete_at: float | None) -> dict[str, str]:

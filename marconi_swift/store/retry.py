@@ -70,17 +70,24 @@ class Policy:
         Only for requests that may take effect twice, or whose caller looks
         at :attr:`Answer.repeated`.
 
-        :raises errors.Unanswered: no answer came to the last try.
+        :raises errors.Unanswered: no answer came to the last try. It is
+            harmless only if no try can have taken effect.
         :raises errors.Refused: the last answer still was "not now".
         """
-        tries = 0
+        tries, at_large = 0, False
         limit = min(self.time_limit, self.deadline - time.monotonic())
 
         def attempt() -> transport.Response:
-            nonlocal tries
+            nonlocal tries, at_large
             tries += 1
-            response = send()
+            try:
+                response = send()
+            except errors.SwiftError as exc:
+                at_large = at_large or not exc.harmless
+                exc.harmless = not at_large
+                raise
             if response.status in _NOT_NOW:
+                at_large = True
                 raise _TryAgain(response)
             return response
 
@@ -98,7 +105,7 @@ class Policy:
             raise errors.Refused(
                 f'Swift answered {status} to {tries} tries of a request.',
                 status) from None
-        return Answer(response, tries > 1)
+        return Answer(response, at_large)
 
 
 _backoff = tenacity.wait_random_exponential(

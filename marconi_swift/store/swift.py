@@ -15,6 +15,7 @@
 from collections.abc import Iterator
 from collections.abc import Mapping
 import contextlib
+import socket
 import ssl
 import threading
 import time
@@ -45,6 +46,10 @@ _BARRED = 2.0
 
 #: Answers of Keystone and of tempauth that sending again will not change.
 _REFUSALS = frozenset([400, 401, 403, 404])
+
+#: What only the making of a connection raises.
+_UNCONNECTED = (ConnectionRefusedError, socket.gaierror,
+                urllib3.exceptions.ConnectTimeoutError)
 
 
 class SwiftTransport:
@@ -238,7 +243,7 @@ class _Login:
                 raise
 
     def _ask(self) -> tuple[str, str]:
-        with _translated('authentication'):
+        with _translated('authentication', errors.Unreachable):
             token = self._auth.get_token(self._session)
             if self._endpoint is None:
                 self._endpoint = self._auth.get_endpoint(
@@ -254,7 +259,8 @@ class _Login:
 
     def renew(self, refused: str) -> None:
         """Give up a token, unless another thread did so already."""
-        with self._lock, _translated('authentication'):
+        with self._lock, _translated(
+                'authentication', errors.Unreachable):
             if self._auth.get_token(self._session) == refused:
                 self._auth.invalidate()
 
@@ -272,8 +278,12 @@ def _path(
 
 
 @contextlib.contextmanager
-def _translated(what: str) -> Iterator[None]:
+def _translated(
+    what: str, silence: type[errors.Unanswered] = errors.Unanswered,
+) -> Iterator[None]:
     """Turn every exception of the client libraries into one of ours.
+
+    :param silence: what it means that no answer came.
 
     A certificate that is not trusted ends a connection before anything is
     sent, and goes on doing so: it is neither unanswered nor tried again.
@@ -288,21 +298,27 @@ def _translated(what: str) -> Iterator[None]:
             raise errors.Unauthorized(
                 f'{what} failed: {exc}. Check the auth_* options, user, '
                 'password and project of this driver.') from exc
-        raise errors.Unanswered(f'{what} failed: {exc}') from exc
+        raise silence(f'{what} failed: {exc}') from exc
     except (ksa_errors.SSLError, urllib3.exceptions.SSLError) as exc:
-        if not _is_distrust(exc):
-            raise errors.Unanswered(
-                f'{what} was not answered: {exc}') from exc
-        raise errors.SwiftError(
+        if not _is_behind(exc, ssl.SSLCertVerificationError):
+            raise silence(f'{what} was not answered: {exc}') from exc
+        raise errors.Untrusted(
             f'{what} was not sent, since the certificate of the server is '
             f'not trusted: {exc}. Set cafile to that of its authority.',
         ) from exc
     except (ksa_errors.ConnectionError, ksa_errors.DiscoveryFailure) as exc:
-        raise errors.Unanswered(f'{what} failed: {exc}') from exc
+        raise silence(f'{what} failed: {exc}') from exc
+    except ksa_errors.CatalogException as exc:
+        raise errors.Unauthorized(
+            f'{what} found no Swift: {exc}. Correct region_name, '
+            'valid_interfaces and service_type, or set endpoint_override.',
+        ) from exc
     except ksa_errors.ClientException as exc:
         raise errors.Unauthorized(f'{what} failed: {exc}') from exc
     except (urllib3.exceptions.HTTPError, OSError) as exc:
-        raise errors.Unanswered(
+        if _is_behind(exc, *_UNCONNECTED):
+            silence = errors.Unreachable
+        raise silence(
             f'{what} was not answered: {type(exc).__name__}: {exc}') from exc
     except ValueError as exc:
         raise errors.SwiftError(
@@ -310,10 +326,12 @@ def _translated(what: str) -> Iterator[None]:
             'endpoint.') from exc
 
 
-def _is_distrust(error: BaseException | None) -> bool:
-    """Whether a certificate that is not trusted is behind an error."""
+def _is_behind(
+    error: BaseException | None, *kinds: type[BaseException],
+) -> bool:
+    """Whether an error is of one of these kinds, or was caused by one."""
     while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
+        if isinstance(error, kinds):
             return True
         error = error.__cause__ or error.__context__
     return False

@@ -167,6 +167,33 @@ class Containers(_Asking):
             '1', self.send('GET', query={'format': 'json'})
             .headers['x-container-object-count'])
 
+    def test_container_metadata(self) -> None:
+        def shown(method: str, **query: str) -> dict[str, str]:
+            answer = self.send(method, query=query)
+            self.assertIn(answer.status, (200, 204))
+            prefix = 'x-container-meta-'
+            return {key.removeprefix(prefix): value
+                    for key, value in answer.headers.items()
+                    if key.startswith(prefix)}
+
+        self.assertEqual(201, self.ask('PUT', X_Container_Meta_Spread_4='1'))
+        self.assertEqual({'spread-4': '1'}, shown('HEAD'))
+        # Each name is on its own, and a PUT keeps what it does not say.
+        self.assertEqual(202, self.ask('PUT', X_Container_Meta_Spread_2='1'))
+        self.assertEqual(202, self.ask('PUT'))
+        both = {'spread-2': '1', 'spread-4': '1'}
+        self.assertEqual(both, shown('HEAD'))
+        for listing in ({}, {'limit': '1'}, {'marker': 'z'},
+                        {'reverse': 'on'}):
+            self.assertEqual(both, shown('GET', format='json', **listing))
+
+    def test_container_deleted_forgets_its_metadata(self) -> None:
+        self.ask('PUT', X_Container_Meta_Spread_4='1')
+        self.ask('DELETE')
+        self.assertEqual(201, self.ask('PUT'))
+        self.assertNotIn('x-container-meta-spread-4',
+                         self.send('HEAD').headers)
+
     def test_container_longest_name(self) -> None:
         self.container = self.container.ljust(256, 'é')
         self.assertEqual(201, self.ask('PUT'))

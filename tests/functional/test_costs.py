@@ -17,7 +17,10 @@ operation takes, and their sum is how many requests.
 """
 
 from collections.abc import Callable
+import dataclasses
+import itertools
 import math
+import types
 from typing import Any
 import uuid
 
@@ -25,8 +28,10 @@ import fixtures
 import testtools
 from testtools import matchers
 
+from marconi_swift import cache
 from marconi_swift import names
 from marconi_swift import records
+from marconi_swift.data import spread
 from tests.fixtures import conf
 from tests.fixtures import workers
 
@@ -59,6 +64,7 @@ COSTS = {
     'post 1 message to 30 subscribers': (1, 1, 1),
     'count 520 messages': (1,),
     'post 20 messages': (20,),
+    'post 20 messages to a queue of which nothing is known': (20,),
     'list 20 messages': (1, 20),
     'list 20 messages behind 500 claimed ones': (1, 20),
     'list an empty queue': (1,),
@@ -72,23 +78,56 @@ COSTS = {
     'claim from an empty queue': (1,),
     'claim where all is claimed': (1,),
     'get a claim of 10': (1, 10),
-    'renew a claim of 10': (1, 10, 1),
+    'renew a claim of 10': (1, 10, 10, 1),
     'release a claim of 20': (1, 20, 20, 1),
     'delete a claimed message': (1, 1),
     'pop 10 messages': (1, 10, 10, 10, 10, 10),
 }
 
 
+#: Of a queue that is spread over four containers: what differs.
+SPREAD = COSTS | {
+    'create the first queue of an account': (
+        2, 6, 1, 1, 1, 1, 1, 1, 2, 1, 1, 1, 2),
+    'create a queue': (2, 6, 1, 1, 1, 1, 2, 1, 2),
+    'create a queue that exists': (2, 6, 1),
+    'delete an empty queue': (1, 6, 2, 1, 8),
+    'delete a queue of 20': (1, 6, 3, 15, 3, 2, 1, 5, 1, 1, 8),
+    'count 520 messages': (4,),
+    'post 20 messages to a queue of which nothing is known': (1, 20),
+    'list 20 messages': (4, 20),
+    'list 20 messages behind 500 claimed ones': (4, 20),
+    'list an empty queue': (1, 3),
+    'claim 10 messages': (4, 10, 10, 10, 10, 1),
+    'claim 20 messages': (4, 20, 20, 20, 20, 1),
+    'claim 20 messages behind 500 claimed ones': (4, 20, 20, 20, 20, 1),
+    'claim from an empty queue': (1, 3),
+    'claim where all is claimed': (4,),
+    'pop 10 messages': (4, 10, 10, 10, 10, 10),
+}
+
+
 class CostsTest(testtools.TestCase):
+
+    costs = COSTS
+    containers = 1
 
     def setUp(self) -> None:
         super().setUp()
         # What takes too long costs more; here a slow machine may take long.
         configured = self.useFixture(conf.ZaqarConf(
-            claim_attempt_limit=120, post_time_limit=120))
+            claim_attempt_limit=120, post_time_limit=120,
+            containers_per_queue=self.containers))
         self.tally = configured.swift.tally
         self.site = site = workers.Site(configured.path)
         self.account = site.data.account
+        self.account.spread = dataclasses.replace(
+            self.account.spread, known=cache.Cache(120, 100))
+        # Each part gets as much as the others.
+        turns = itertools.count()
+        self.useFixture(fixtures.MonkeyPatch(
+            'marconi_swift.data.spread.random', types.SimpleNamespace(
+                randrange=lambda count: next(turns) % count)))
         self.queues = site.queues
         self.messages = site.data.message_controller
         self.claims = site.data.claim_controller
@@ -98,7 +137,7 @@ class CostsTest(testtools.TestCase):
 
     def assert_costs(self, what: str, operation: Callable[[], Any]) -> Any:
         """Check what an operation costs; returns its outcome."""
-        waves = COSTS[what]
+        waves = self.costs[what]
         self.tally.reset()
         self.tally.waves(waves)
 
@@ -125,15 +164,16 @@ class CostsTest(testtools.TestCase):
         hold = records.Hold(names.new_message_id(), math.floor(at) + 3600)
         claimed = [
             records.Message(
-                id=names.new_message_id(), ttl=3600, expires=at + 3600,
-                poster=str(CLIENT), claim_count=1, hold=hold)
+                id=names.new_message_id(spread.draw(self.containers)),
+                ttl=3600, expires=at + 3600, poster=str(CLIENT),
+                claim_count=1, hold=hold)
             for _ in range(count)]
         container = names.messages(
             self.account.settings.container_prefix, PROJECT, QUEUE)
         store = self.account.store
         store.each(
             lambda message: store.create(
-                container, message.id, body=b'{}',
+                names.home(container, message.id), message.id, body=b'{}',
                 content_type=message.content_type(),
                 delete_at=message.delete_at),
             claimed)
@@ -272,6 +312,13 @@ class CostsTest(testtools.TestCase):
             'get 20 messages by id',
             lambda: self.messages.bulk_get(QUEUE, ids, project=PROJECT))
 
+    def test_posting_to_a_queue_of_which_nothing_is_known(self) -> None:
+        self.create()
+
+        self.assert_costs(
+            'post 20 messages to a queue of which nothing is known',
+            lambda: self.post(20))
+
     def test_deleting_messages(self) -> None:
         self.create()
         ids = self.post(21)
@@ -359,3 +406,9 @@ class CostsTest(testtools.TestCase):
             lambda: self.claims.delete(QUEUE, claim, project=PROJECT))
 
         self.assertThat(self.page(), matchers.HasLength(20))
+
+
+class SpreadCostsTest(CostsTest):
+
+    costs = SPREAD
+    containers = 4

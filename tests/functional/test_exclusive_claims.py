@@ -124,12 +124,14 @@ class _Claiming(testtools.TestCase):
     """Several processes that claim from the same queues."""
 
     replicas = 1
+    containers = 1
 
     def setUp(self) -> None:
         super().setUp()
         configured = self.useFixture(conf.ZaqarConf(
-            self.replicas, claim_attempt_limit=ATTEMPT_LIMIT,
-            clock_skew=CLOCK_SKEW, post_time_limit=120))
+            self.replicas, containers_per_queue=self.containers,
+            claim_attempt_limit=ATTEMPT_LIMIT, clock_skew=CLOCK_SKEW,
+            post_time_limit=120))
         self.path = configured.path
         self.tally = configured.swift.tally
         self.site = workers.Site(self.path)
@@ -187,6 +189,7 @@ class DrainTest(_Claiming):
         self.report({
             'processes': count,
             'replicas': self.replicas,
+            'containers': self.containers,
             'messages': self.size,
             'messages per process': [len(got.deliveries) for got in drained],
             'claims': len({delivery.claim for delivery in deliveries}),
@@ -212,6 +215,10 @@ class ThreeReplicasDrainTest(DrainTest):
     size = workers.scaled(20, 500)
 
 
+class SpreadDrainTest(DrainTest):
+    containers = 4
+
+
 class HerdTest(_Claiming):
     """Sixteen processes that want the same ten messages at once."""
 
@@ -234,6 +241,7 @@ class HerdTest(_Claiming):
                          for answer in round_)
         self.report({
             'replicas': self.replicas,
+            'containers': self.containers,
             'rounds': self.rounds,
             'messages': 10 * self.rounds,
             'messages that nobody won': sum(left.values()),
@@ -272,6 +280,10 @@ class HerdTest(_Claiming):
 class ThreeReplicasHerdTest(HerdTest):
     replicas = 3
     rounds = workers.scaled(2, 100)
+
+
+class SpreadHerdTest(HerdTest):
+    containers = 4
 
 
 def longest_pause(began: float, deliveries: Iterable[Delivery]) -> float:

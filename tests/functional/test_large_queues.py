@@ -42,10 +42,13 @@ MINUTE = {'ttl': 60, 'grace': 60}
 class _OnQueue(testtools.TestCase):
     """A test of one queue, whatever is in it."""
 
+    containers = 1
+
     def setUp(self) -> None:
         super().setUp()
         configured = self.useFixture(conf.ZaqarConf(
-            retries=0, post_time_limit=120))
+            retries=0, post_time_limit=120,
+            containers_per_queue=self.containers))
         self.swift = configured.swift
         self.site = workers.Site(configured.path)
         self.messages = self.site.data.message_controller
@@ -84,11 +87,12 @@ class _OnQueue(testtools.TestCase):
             QUEUE, formerly, project=PROJECT)))
 
     def assert_gone(self) -> None:
-        """Swift has neither of the queue's containers, nor its record."""
+        """Swift has none of the queue's containers, nor its record."""
         client = self.swift.connect()
         prefix = self.site.data.account.settings.container_prefix
-        for container in (names.messages(prefix, PROJECT, QUEUE),
-                          names.claims(prefix, PROJECT, QUEUE)):
+        for kind, number in itertools.product(
+                (names.messages, names.claims), range(self.containers)):
+            container = names.part(kind(prefix, PROJECT, QUEUE), number)
             error = self.assertRaises(
                 swiftclient.ClientException, client.head_container, container)
             self.assertEqual(404, error.http_status)
@@ -137,6 +141,10 @@ class LargeQueueTest(_OnQueue):
         return outcome
 
 
+class SpreadLargeQueueTest(LargeQueueTest):
+    containers = 4
+
+
 class InterruptedDeletionTest(_OnQueue):
     """A deletion that fails is taken up by the next."""
 
@@ -165,6 +173,10 @@ class InterruptedDeletionTest(_OnQueue):
         self.assert_gone()
         self.create()
         self.assert_empty(posted)
+
+
+class SpreadInterruptedDeletionTest(InterruptedDeletionTest):
+    containers = 4
 
 
 class _LostAfter(fixtures.Fixture):

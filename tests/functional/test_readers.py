@@ -47,13 +47,13 @@ def post(
     """
     last = 0
 
-    def make_id() -> str:
+    def make_id() -> uuid.UUID:
         nonlocal last
         first = uuid.UUID(names.first_id(time.time() + ahead)).int
         last = max(last + 1, first | uuid.uuid4().int & (1 << 60) - 1)
-        return str(uuid.UUID(int=last))
+        return uuid.UUID(int=last)
 
-    names.new_message_id = make_id
+    names.uuid_utils.uuid7 = make_id  # type: ignore[assignment]
     read = conf.read(path)
     drivers = driver.DataDriver(read, None, driver.ControlDriver(read, None))
     ids: list[str] = []
@@ -71,8 +71,11 @@ def post(
 
 class TestReader(testtools.TestCase):
 
+    containers = 1
+
     def test_is_given_every_message_once(self) -> None:
-        drivers = self.useFixture(conf.Drivers())
+        drivers = self.useFixture(conf.Drivers(
+            containers_per_queue=self.containers))
         drivers.control.queue_controller.create(_QUEUE, project=_PROJECT)
         start = _processes.Barrier(3)
         folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
@@ -116,3 +119,8 @@ class TestReader(testtools.TestCase):
                 late += sum(message['id'] < newest for message in page)
                 newest = max(newest, page[-1]['id'])
                 read += page
+
+
+class TestReaderOfSpreadQueue(TestReader):
+
+    containers = 4

@@ -86,9 +86,9 @@ class Simulation(worlds.Simulation):
     def skew(self, process: worlds.Process) -> float:
         return self.skews.get(process.number, 0.0)
 
-    def _new_id(self) -> str:
+    def _new_id(self, part: int | None = None) -> str:
         process = self._process()
-        return process.new_id(self.world.now + self.skew(process))
+        return process.new_id(self.world.now + self.skew(process), part)
 
 
 class Chance(fake_swift.Fault):
@@ -355,8 +355,8 @@ class Schedule:
     # What befalls requests
 
     def sent(self, request: fake_swift.Request) -> None:
-        if (request.method == 'DELETE'
-                and request.container == worlds.MESSAGES):
+        if (request.method == 'DELETE' and request.container
+                and request.container.startswith(worlds.MESSAGES)):
             self._history.doubt(request.name or '')
 
     def struck(self, when: str) -> None:
@@ -371,9 +371,12 @@ class Schedule:
 
 class TestSchedules(testtools.TestCase):
 
+    parts = 1
+
     def setUp(self) -> None:
         super().setUp()
-        self.simulation = self.useFixture(Simulation(CLAIMERS[1]))
+        self.simulation = self.useFixture(
+            Simulation(CLAIMERS[1], self.parts))
 
     def schedule(self, seed: int) -> tuple[Schedule, list[str]]:
         schedule = Schedule(self.simulation, seed)
@@ -399,6 +402,11 @@ class TestSchedules(testtools.TestCase):
             once, _ = self.schedule(seed)
             again, _ = self.schedule(seed)
             self.assertEqual(once.trace, again.trace)
+
+
+class TestSchedulesOfSpreadQueue(TestSchedules):
+
+    parts = 2
 
 
 class TestHistory(testtools.TestCase):

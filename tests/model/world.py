@@ -100,16 +100,19 @@ class Process:
         self.claims = data.claim_controller
         self.messages = data.message_controller
         self.elections = data.account.elections
+        self.known = data.account.spread.known
         self.reset()
 
     def reset(self) -> None:
         self.contention = contention.Contention()
+        self.known.clear()
         self._made = itertools.count()
 
-    def new_id(self, now: float) -> str:
+    def new_id(self, now: float, part: int | None = None) -> str:
         time = f'{int(now * 1000):012x}'
-        return (f'{time[:8]}-{time[8:]}-7{self.number:03x}-8000-'
-                f'{self.number:02x}{next(self._made):010x}')
+        version = 7 if part is None else 8
+        return (f'{time[:8]}-{time[8:]}-{version}{self.number:03x}-8000-'
+                f'{self.number:02x}00{part or 0:x}{next(self._made):07x}')
 
     def create(
         self, ttl: int = TTL, limit: int = 10,
@@ -235,14 +238,20 @@ class Actor:
 class World:
     """One Swift, one clock, and the processes that act on them.
 
+    :param parts: over how many containers the queue is spread.
     :ivar observer: a process that acts at once, and at no point.
     """
 
-    def __init__(self, processes: list[Process], points: Points) -> None:
+    def __init__(
+        self, processes: list[Process], points: Points, parts: int = 1,
+    ) -> None:
         self.now = START
         self.swift = fake_swift.FakeSwift(clock=lambda: self.now)
-        self.swift.request('PUT', MESSAGES)
-        self.swift.request('PUT', CLAIMS)
+        for container, number in itertools.product(
+                (MESSAGES, CLAIMS), range(parts)):
+            self.swift.request(
+                'PUT', names.part(container, number),
+                headers={f'X-Container-Meta-Spread-{parts}': '1'})
         self.swift.on_step = self._on_step
         self.random = random.Random(0)
         self.actors: list[Actor] = []
@@ -352,12 +361,20 @@ class Simulation(fixtures.Fixture):
     """Makes worlds, one after the other, with the same processes.
 
     :param width: how many processes there are beside the observer.
+    :param parts: over how many containers the queue is spread.
     """
 
-    def __init__(self, width: int, **settings: Any) -> None:
+    def __init__(
+        self, width: int, parts: int = 1, **settings: Any,
+    ) -> None:
         super().__init__()
         self._width = width
+        self._parts = parts
         self._settings = settings
+        if parts > 1:
+            # What is known stays so, however long a run takes.
+            self._settings |= {
+                'containers_per_queue': parts, 'cache_time': 1_000_000}
 
     def _setUp(self) -> None:
         self._patch('marconi_swift.driver.connect',
@@ -386,11 +403,15 @@ class Simulation(fixtures.Fixture):
         self._patch('marconi_swift.data.taking.random',
                     types.SimpleNamespace(
                         sample=lambda *args: self.world.random.sample(*args)))
+        self._patch('marconi_swift.data.spread.random',
+                    types.SimpleNamespace(
+                        randrange=lambda count:
+                            self.world.random.randrange(count)))
         self._patch('marconi_swift.names.new_message_id', self._new_id)
         self._patch('tenacity.nap.time.sleep', lambda seconds: None)
 
     def begin(self, points: Points = default_points) -> World:
-        self.world = World(self._processes, points)
+        self.world = World(self._processes, points, self._parts)
         return self.world
 
     def _patch(self, name: str, value: Any) -> None:
@@ -408,8 +429,8 @@ class Simulation(fixtures.Fixture):
             actor.history.append(seen)
         return self.world.now
 
-    def _new_id(self) -> str:
+    def _new_id(self, part: int | None = None) -> str:
         process = self._process()
-        made = process.new_id(self.world.now)
+        made = process.new_id(self.world.now, part)
         self.world.ids[made] = process.number
         return made

@@ -45,7 +45,9 @@ class ClaimTest(test_messages.QueueTest):
     def make_id(self) -> uuid.UUID:
         """Make an id by the clock of the test."""
         first = uuid.UUID(names.first_id(records.now()))
-        return uuid.UUID(int=first.int + next(self.made))
+        number = next(self.made)
+        # What comes before the digits that are random, and what comes after.
+        return uuid.UUID(int=first.int + (number << 32) + number)
 
     def claim(
         self, limit: int = 10, ttl: int = _TTL,
@@ -307,6 +309,74 @@ class TestClaim(ClaimTest):
         self.assertEqual(4, len(messages))
         for message in messages:
             self.delete(message['id'], claim_id)
+
+
+class TestMissed(ClaimTest):
+    """What one of the replicas missed, and X-Newest may answer."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.ids = self.post(*range(3))
+        self.container = names.messages('marconi', 'p', 'q')
+        self.claim_container = names.claims('marconi', 'p', 'q')
+        self.store = self.drivers.data.account.store
+
+    def renew_on_other_replicas(self, claim: str) -> None:
+        """Renew a claim, and then undo what was POSTed for that."""
+        objects = [(self.container, name) for name in self.ids]
+        objects.append((self.claim_container, f'claim/{claim}'))
+        before = [self.store.head(*each).content_type for each in objects]
+        self.claims.update('q', claim, {'ttl': 10 * _TTL, 'grace': 0},
+                           project='p')
+        for (container, name), content_type in zip(
+                objects, before, strict=True):
+            self.store.annotate(
+                container, name, content_type=content_type,
+                delete_at=records.now() + 20 * _TTL)
+
+    def test_a_renewed_claim_keeps_its_messages(self) -> None:
+        claim, _ = self.claim()
+        self.renew_on_other_replicas(claim)
+
+        self.pass_time(_TTL + 10)
+
+        self.assertEqual((None, []), self.claim())
+
+    def test_a_renewed_claim_can_be_used(self) -> None:
+        claim, _ = self.claim()
+        self.renew_on_other_replicas(claim)
+
+        self.pass_time(_TTL + 10)
+
+        _, held = self.claims.get('q', claim, project='p')
+        self.assertEqual(self.ids, [message['id'] for message in held])
+        self.delete(self.ids[0], claim)
+        self.claims.update('q', claim, {'ttl': _TTL, 'grace': 0}, project='p')
+        self.claims.delete('q', claim, project='p')
+        self.assertEqual(
+            self.ids[1:], [message['id'] for message in self.claim()[1]])
+
+    def test_a_claim_that_was_half_renewed_has_expired(self) -> None:
+        claim, _ = self.claim()
+        self.renew_on_other_replicas(claim)
+        # What stood there before has expired by the time that we look.
+        self.store.delete(self.claim_container, f'gate/{self.ids[0]}')
+
+        self.pass_time(_TTL + 10)
+
+        self.assertRaises(errors.ClaimDoesNotExist,
+                          self.delete, self.ids[1], claim)
+        self.assertEqual(
+            self.ids[:1], [message['id'] for message in self.claim()[1]])
+
+    def test_a_renewed_claim_can_be_released(self) -> None:
+        claim, _ = self.claim()
+        self.renew_on_other_replicas(claim)
+
+        self.claims.delete('q', claim, project='p')
+
+        self.assertEqual(
+            self.ids, [message['id'] for message in self.claim()[1]])
 
 
 class TestDeadLetters(ClaimTest):

@@ -208,6 +208,31 @@ class TestPools(ControlTest):
     def create(self, name: str, uri: str, flavor: str | None = None) -> None:
         self.pools.create(name, 1, uri, flavor=flavor, options={})
 
+    def test_with_options_that_can_not_be_are_refused(self) -> None:
+        for given, said in (
+                ({'container_prefix': 'a b'}, 'container_prefix'),
+                ({'container_prefix': 'a' * 33}, 'container_prefix'),
+                ({'fan_out': 'many'}, 'fan_out'),
+                ({'clock_skew': -1}, 'clock_skew'),
+                ({'insecure': 'perhaps'}, 'insecure'),
+                ({'retries': [1]}, 'retries')):
+            error = self.assertRaises(
+                errors.PoolCapabilitiesMismatch, self.pools.create, 'a', 1,
+                'marconi-swift://', options=given)
+
+            self.assertIn(said, str(error))
+            self.assertFalse(self.pools.exists('a'))
+
+    def test_have_the_options_that_they_are_given(self) -> None:
+        given = {'container_prefix': 'mine', 'fan_out': 4, 'other': 'a b'}
+        self.pools.create('a', 1, 'marconi-swift://', options=given)
+        # What another driver's options mean is none of our business.
+        self.pools.create('b', 1, 'redis://', flavor='other',
+                          options={'fan_out': 'many'})
+
+        self.assertEqual(
+            given, self.pools.get('a', detailed=True)['options'])
+
     def test_have_each_a_uri_of_their_own(self) -> None:
         self.create('a', 'marconi-swift://one')
         self.create('b', 'marconi-swift://two')

@@ -23,7 +23,7 @@ from typing import NamedTuple
 import fixtures
 
 from marconi_swift import names
-from marconi_swift.manage import queues
+from marconi_swift.manage import purge
 from marconi_swift.manage import shell
 from tests.fixtures import fake_swift
 from tests.unit import test_sweeping
@@ -285,7 +285,7 @@ class TestPurge(CommandTest):
 
     def test_goes_through_all_pages_and_reads_no_body(self) -> None:
         self.useFixture(fixtures.MonkeyPatch(
-            'marconi_swift.manage.queues._AT_A_TIME', 2))
+            'marconi_swift.manage.purge._AT_A_TIME', 2))
         self.post(*range(5), ttl=300)
         self.swift.requests.clear()
 
@@ -300,13 +300,13 @@ class TestPurge(CommandTest):
     def test_ends_however_much_is_posted_meanwhile(self) -> None:
         self.post(*range(2), ttl=300)
         self.useFixture(fixtures.MonkeyPatch(
-            'marconi_swift.manage.queues._AT_A_TIME', 2))
+            'marconi_swift.manage.purge._AT_A_TIME', 2))
         moments = iter(range(0, 1000, 10))
         self.useFixture(fixtures.MonkeyPatch(
-            'marconi_swift.manage.queues.time', types.SimpleNamespace(
+            'marconi_swift.manage.purge.time', types.SimpleNamespace(
                 monotonic=lambda: float(next(moments)))))
         self.pass_time(60)
-        purged = queues._purge(self.data, 'q', 'p')
+        purged = purge._purge(self.data, 'q', 'p')
         self.assertEqual(2, next(purged))
 
         # Ten seconds after it began.

@@ -12,11 +12,13 @@
 """Messages and queues where Swift fails, lags, or holds foreign things."""
 
 import contextlib
+import logging
 import types
 from typing import Any
 import uuid
 
 import fixtures
+import mock
 import testtools
 from zaqar.storage import errors as zaqar_errors
 from zaqar.storage import pipeline
@@ -30,9 +32,13 @@ from tests.fixtures import fake_swift
 class QueueTest(testtools.TestCase):
     """Has a queue on a model of Swift."""
 
+    #: Over how many containers it is spread.
+    spread_over = 1
+
     def setUp(self) -> None:
         super().setUp()
-        self.drivers = self.useFixture(conf.FakeDrivers(retries=0))
+        self.drivers = self.useFixture(conf.FakeDrivers(
+            retries=0, containers_per_queue=self.spread_over))
         self.swift = self.drivers.swift
         self.pipeline = pipeline.DataDriver(
             self.drivers.conf, self.drivers.data, self.drivers.control)
@@ -66,6 +72,48 @@ class TestPosting(QueueTest):
                     errors.Unanswered, self.post, 1, 2, 3, 4, 5)
 
                 self.assertEqual([], self.bodies())
+
+    def fail_all(self, error: Exception) -> None:
+        """Have Swift fail whatever it is asked from now on."""
+        self.useFixture(fixtures.MonkeyPatch(
+            'tests.fixtures.fake_swift.FakeSwift.request',
+            mock.Mock(side_effect=error)))
+
+    def test_takes_nothing_back_that_was_not_sent(self) -> None:
+        # The queue is known, so that the messages come first.
+        self.post('before')
+        for error in (errors.Unreachable('refused'),
+                      errors.Unauthorized('password'),
+                      errors.Untrusted('certificate')):
+            log = self.useFixture(fixtures.FakeLogger())
+            self.fail_all(error)
+
+            self.assertRaises(type(error), self.post, *range(5))
+
+            self.assertEqual(
+                5, self.swift.request.call_count)  # type: ignore
+            self.assertNotIn('may be delivered', log.output)
+
+    def test_tells_what_may_be_delivered_when_swift_is_back(self) -> None:
+        self.post('before')
+        clock = self.useFixture(fixtures.MockPatch(
+            'marconi_swift.store.outages.time.monotonic',
+            return_value=100.0)).mock
+        log = self.useFixture(fixtures.FakeLogger(level=logging.INFO))
+        with fixtures.MonkeyPatch(
+                'tests.fixtures.fake_swift.FakeSwift.request',
+                mock.Mock(side_effect=errors.Unanswered('lost'))):
+            self.assertRaises(errors.Unanswered, self.post, 1, 2)
+            self.assertRaises(errors.Unanswered, self.post, 3)
+
+        clock.return_value += 60
+        self.post('after')
+
+        began, over = log.output.splitlines()
+        self.assertIn('The first failure: lost', began)
+        # A creation and a deletion for each message.
+        self.assertIn('after 60 seconds in which 6 requests', over)
+        self.assertIn('Up to 3 messages', over)
 
     def test_takes_back_what_was_stored_too_late_for_readers(self) -> None:
         moments = iter([0.0, 5.1])

@@ -75,11 +75,66 @@ class TestEncoding(testtools.TestCase):
         self.assertNotIn('/', name)
         self.assertIn(':', name)
 
+    @given(_PROJECTS, _QUEUES)
+    def test_records_tell_whose_they_are_unless_that_is_too_long(
+        self, project: str | None, queue: str,
+    ) -> None:
+        name = names.scoped(project, queue)
+
+        if '%~' in name:
+            self.assertRaises(ValueError, names.parse_scoped, name)
+        else:
+            # A queue without a name is none.
+            self.assertEqual((project, queue or None),
+                             names.parse_scoped(name))
+
+
+class TestParts(testtools.TestCase):
+
+    @given(_PROJECTS, _QUEUES, strategies.integers(0, 15))
+    def test_are_told_apart_and_fit_a_container(
+        self, project: str | None, queue: str, number: int,
+    ) -> None:
+        prefix = 'p' * options.PREFIX_MAX
+        for kind in (names.messages, names.claims):
+            first = kind(prefix, project, queue)
+
+            named = names.part(first, number)
+
+            self.assertLessEqual(len(named.encode()), 256)
+            self.assertEqual(number == 0, named == first)
+            self.assertEqual(names.parse_container(prefix, first),
+                             names.parse_container(prefix, named))
+
+    def test_no_other_container_is_one(self) -> None:
+        for name in ('p:messages:a:b:0', 'p:messages:a:b:g',
+                     'p:messages:a:b:10', 'p:messages:a:b:', 'p:topic:a:b:1',
+                     'p:messages:a:b:1:1', 'p:subscriptions:a:b:1'):
+            self.assertIsNone(names.parse_container('p', name), name)
+
+    @given(strategies.integers(0, 15))
+    def test_an_id_says_its_part(self, number: int) -> None:
+        made = names.new_message_id(number)
+
+        self.assertTrue(names.is_message_id(made))
+        self.assertEqual(number, names.part_number(made))
+        self.assertEqual(names.part('c', number), names.home('c', made))
+
+    def test_an_id_of_a_queue_that_has_one_says_the_first(self) -> None:
+        for _ in range(100):
+            self.assertEqual('c', names.home('c', names.new_message_id()))
+
 
 class TestMessageIds(testtools.TestCase):
 
     def test_sort_in_the_order_they_are_made(self) -> None:
         made = [names.new_message_id() for _ in range(10_000)]
+
+        self.assertEqual(made, sorted(set(made)))
+
+    def test_with_a_part_sort_so_too(self) -> None:
+        made = [names.new_message_id(15 - number % 16)
+                for number in range(10_000)]
 
         self.assertEqual(made, sorted(set(made)))
 
@@ -99,3 +154,27 @@ class TestMessageIds(testtools.TestCase):
             names.new_message_id().upper() + 'A'])))
     def test_nothing_else_is_one(self, candidate: Any) -> None:
         self.assertFalse(names.is_message_id(candidate))
+
+
+_TICKS = strategies.integers(0, 2**44 * 10_000)
+
+
+class TestDerivedIds(testtools.TestCase):
+
+    @given(_TICKS, strategies.text())
+    def test_are_ids_that_say_what_they_were_made_of(
+        self, tick: int, source: str,
+    ) -> None:
+        made = names.derived_id(tick, source)
+
+        self.assertTrue(names.is_message_id(made))
+        self.assertEqual(tick, names.derived_tick(made))
+        self.assertEqual(tick // 10_000 / 1000, names.posted_at(made))
+        self.assertEqual(names.derived_end(source), names.end_of(made))
+
+    @given(_TICKS, _TICKS)
+    def test_sort_by_tick(self, one: int, other: int) -> None:
+        self.assertEqual(
+            one < other or (one == other and names.derived_end('a')
+                            < names.derived_end('b')),
+            names.derived_id(one, 'a') < names.derived_id(other, 'b'))

@@ -23,6 +23,7 @@ import testtools
 from marconi_swift.store import errors
 from marconi_swift.store import fan_out
 from marconi_swift.store import objects
+from marconi_swift.store import outages
 from marconi_swift.store import retry
 from tests.fixtures import fake_swift
 
@@ -44,6 +45,8 @@ _CALLS: dict[str, Primitive] = {
     'make_container': lambda store: store.make_container('c', None),
     'drop_container': lambda store: store.drop_container('c'),
     'page': lambda store: store.page('c'),
+    'listing': lambda store: store.listing('c'),
+    'container_metadata': lambda store: store.container_metadata('c'),
     'rows': lambda store: list(store.rows('c')),
     'empty_container': lambda store: store.empty_container('c'),
     'containers': lambda store: list(store.containers('')),
@@ -52,7 +55,7 @@ _CALLS: dict[str, Primitive] = {
 
 #: What calls functions that its caller gives, or nothing, but not Swift.
 _CALLERS = {'insist', 'each', 'outcomes', 'both', 'until', 'now',
-            'check_time'}
+            'check_time', 'mention'}
 
 _NOT_NOW = (408, 429, 498, 500, 502, 503, 504, 507)
 
@@ -68,7 +71,7 @@ class ObjectsTest(testtools.TestCase):
         self.swift = fake_swift.FakeSwift()
         self.store = objects.ObjectStore(
             self.swift, retry.Policy(retries=2, time_limit=60),
-            fan_out.FanOut(4))
+            fan_out.FanOut(4), outages.of('swift'))
         self.store.make_container('c', None)
         self.store.create('c', 'o', content_type='a/b', body=b'there')
         self.swift.requests.clear()
@@ -252,6 +255,20 @@ class TestFailures(ObjectsTest):
 
         self.assertTrue(answer.repeated)
         self.assertEqual([7.0], self.waits)
+
+    def test_did_no_harm_only_if_no_try_can_have(self) -> None:
+        for first, harmless in ((errors.Unreachable('refused'), True),
+                                (errors.Unanswered('lost'), False),
+                                (503, False)):
+            self.swift.faults[:] = []
+            self.strike(1, 'before', first)
+            for number in (2, 3):
+                self.strike(number, 'before', errors.Unreachable('refused'))
+
+            error = self.assertRaises(
+                errors.Unreachable, self.store.delete, 'c', 'o')
+
+            self.assertEqual(harmless, error.harmless, first)
 
     def test_are_not_waited_out_beyond_the_time_limit(self) -> None:
         def send() -> Any:

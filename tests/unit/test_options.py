@@ -11,6 +11,7 @@
 # under the License.
 """Where settings come from, and what is said about those that can't work."""
 
+import contextlib
 import dataclasses
 import pathlib
 from typing import Any
@@ -74,6 +75,39 @@ class TestSettings(OptionsTest):
             {'service_type': 'object-store', 'service_name': None,
              'interface': ['internal'], 'region_name': 'here'},
             settings.endpoint_filter)
+
+    def test_of_pools_are_what_they_say(self) -> None:
+        # Zaqar registers what a pool's record has, all of it as text.
+        conf = cfg.ConfigOpts()
+        conf(args=[], default_config_files=[])
+        conf.register_opts(
+            [cfg.StrOpt(name, default=value) for name, value in (
+                ('insecure', 'false'), ('fan_out', '4'),
+                ('container_prefix', 'mine'))], group=_GROUP)
+        for opt in options.driver_options(_GROUP)[0][1]:
+            with contextlib.suppress(cfg.DuplicateOptError):
+                conf.register_opt(opt, group=_GROUP)
+        conf.set_override('auth_type', 'none', group=_GROUP)
+
+        settings = options.read(conf, _GROUP)
+
+        self.assertIs(True, settings.verify)
+        self.assertEqual(4, settings.fan_out)
+        conf.set_override('container_prefix', 'a b', group=_GROUP)
+        error = self.assertRaises(
+            options.InvalidConfiguration, options.read, conf, _GROUP)
+        self.assertIn('container_prefix', str(error))
+
+    def test_tell_one_swift_from_another(self) -> None:
+        for place, settings in (
+                ('swift:8080', {'endpoint_override': 'http://swift:8080/v1/x',
+                                'auth_url': 'http://keystone'}),
+                ('keystone:5000 in here', {
+                    'auth_url': 'https://me:secret@keystone:5000/v3',
+                    'region_name': 'here'})):
+            self.assertEqual(place, self.read(
+                auth_type='v1password', username='me', password='secret',
+                **settings).place)
 
     def test_come_from_the_uri_first(self) -> None:
         settings = self.read(

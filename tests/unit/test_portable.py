@@ -17,6 +17,7 @@ from typing import Any
 import uuid
 
 import ddt
+import fixtures
 import testtools
 
 from marconi_swift import names
@@ -140,31 +141,58 @@ class TestStores(test_claims.ClaimTest):
         self.assertEqual(portable.PAGE + 1, len(self.swift.requests))
 
 
+class _OtherStore:
+    """Lists as Zaqar's redis driver: by places of ids, gone ones included."""
+
+    def __init__(self, *ids: str | None) -> None:
+        self.ids = ids
+        self.message_controller = self
+        self.asked: list[dict[str, Any]] = []
+
+    def list(self, queue: str, **kwargs: Any) -> Any:
+        self.asked.append(kwargs)
+        marker = kwargs['marker']
+        rank = self.ids.index(marker) if marker in self.ids else 0
+        start = rank + 1 if rank else 0
+        page = [name for name in self.ids[start:start + kwargs['limit']]
+                if name is not None]
+        yield iter([
+            {'id': name, 'age': 40, 'ttl': 100, 'body': name,
+             'claim_id': None, 'claim_count': 3} for name in page])
+        yield page[-1]
+
+
 class TestOtherStores(testtools.TestCase):
-    """What every storage controller of Zaqar's tells."""
+
+    def read(self, store: _OtherStore, after: str = '') -> list[str]:
+        return [message.id for message in portable.read(
+            store, 'q', 'p', after)]
 
     def test_tell_less(self) -> None:
-        pages = [['m1', 'm2'], ['m3'], []]
+        store = _OtherStore('a')
 
-        class Controller:
-            def list(self, queue: str, **kwargs: Any) -> Any:
-                self.asked = kwargs
-                marker = int(kwargs['marker'] or 0)
-                yield iter([
-                    {'id': name, 'age': 40, 'ttl': 100, 'body': name,
-                     'claim_id': None, 'claim_count': 3}
-                    for name in pages[marker]])
-                yield str(marker + 1)
+        [message] = portable.read(store, 'q', 'p')
 
-        class Driver:
-            message_controller = Controller()
+        self.assertEqual((100, 60, 0, None, 3), (
+            message.ttl, message.left, message.delay, message.client,
+            message.claims))
+        for asked in store.asked:
+            self.assertTrue(asked['include_claimed'] and asked['echo']
+                            and asked['include_delayed'])
 
-        found = list(portable.read(Driver(), 'q', 'p'))
+    def test_are_read_once_to_the_end(self) -> None:
+        self.useFixture(fixtures.MonkeyPatch(
+            'marconi_swift.manage.portable.PAGE', 2))
+        for ids in ('', 'a', 'ab', 'abc', 'abcd'):
+            store = _OtherStore(*ids)
+            self.assertEqual(list(ids), [
+                message['id'] for message in portable.listed(
+                    store, 'q', 'p', limit=2)])
+            self.assertEqual(list(ids[1:]), self.read(store, ids[:1])
+                             if ids else [])
 
-        self.assertEqual(['m1', 'm2', 'm3'], [each.id for each in found])
-        self.assertEqual([(60, 0, None, 3)] * 3, [
-            (each.left, each.delay, each.client, each.claims)
-            for each in found])
-        asked = Driver.message_controller.asked
-        self.assertTrue(asked['include_claimed'] and asked['echo']
-                        and asked['include_delayed'])
+    def test_are_read_past_many_that_are_gone(self) -> None:
+        gone = [None] * 3000
+
+        self.assertEqual(['a', 'b'], self.read(
+            _OtherStore(*gone, 'a', *gone, 'b', *gone)))

@@ -24,9 +24,12 @@ _RECORD = 'marconi:queues'
 
 class TestDeleting(testtools.TestCase):
 
+    spread_over = 1
+
     def setUp(self) -> None:
         super().setUp()
-        drivers = self.useFixture(conf.FakeDrivers())
+        drivers = self.useFixture(conf.FakeDrivers(
+            containers_per_queue=self.spread_over))
         self.swift = drivers.swift
         self.site, self.other = (workers.Site(drivers.path) for _ in 'ab')
         self.site.queues.create('q')

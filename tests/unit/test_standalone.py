@@ -296,7 +296,8 @@ class ConfsTest(_Case):
         self.writer = confs.Writer(self.folder(), 'INFO')
 
     def proxy(self, auth: confs.Auth, tally: bool, **options: Any) -> str:
-        return self.writer.proxy('proxy', 80, auth, tally, **options)
+        filters = (confs.TALLY,) if tally else ()
+        return self.writer.proxy('proxy', 80, auth, filters, **options)
 
     def read(self, path: str) -> configparser.ConfigParser:
         """Read a file as Swift does, with interpolation."""
@@ -318,6 +319,33 @@ class ConfsTest(_Case):
         conf = self.read(self.proxy(confs.tempauth({}), False))
 
         self.assertNotIn('tally', conf['pipeline:main']['pipeline'].split())
+
+    def test_servers_wait_for_one_another_as_long_as_they_are_told(
+        self,
+    ) -> None:
+        limits = confs.Limits(0.5, 2, 3, 10, 4)
+        writer = confs.Writer(self.folder(), 'INFO', limits)
+
+        proxy = self.read(writer.proxy('proxy', 80, confs.tempauth({})))
+        storage = self.read(writer.storage('object-1', 'object', 81))
+        updater = self.read(writer.updater('object-updater', 1))
+
+        app = proxy['app:proxy-server']
+        self.assertEqual(
+            ('0.5', '3', '10', '4'),
+            tuple(app[name] for name in (
+                'conn_timeout', 'node_timeout', 'error_suppression_limit',
+                'error_suppression_interval')))
+        self.assertEqual(
+            '2', storage['app:object-server']['container_update_timeout'])
+        self.assertEqual('2', updater['object-updater']['node_timeout'])
+
+    def test_a_replicator_knows_its_node(self) -> None:
+        conf = self.read(self.writer.replicator(
+            'container-replicator-2', 'container', 82, 1.5))
+
+        self.assertEqual('82', conf['DEFAULT']['bind_port'])
+        self.assertEqual('1.5', conf['container-replicator']['interval'])
 
     def test_every_account_has_a_user(self) -> None:
         conf = self.read(

@@ -35,9 +35,11 @@ def _settings(**changes: Any) -> options.Settings:
         'uri': 'marconi-swift://', 'cache_time': 1.0,
         'container_prefix': 'marconi', 'storage_policy': None, 'fan_out': 1,
         'retries': 0, 'retry_time_limit': 0.0, 'post_time_limit': 1.0,
-        'claim_attempt_limit': 1.0, 'clock_skew': 0.0, 'timeout': 3.0,
+        'claim_attempt_limit': 1.0, 'clock_skew': 0.0,
+        'containers_per_queue': 1, 'max_containers_per_queue': 1,
+        'timeout': 3.0,
         'verify': True, 'certificate': None, 'endpoint_filter': {},
-        'endpoint_override': 'http://swift/v1/AUTH_me',
+        'endpoint_override': 'http://swift/v1/AUTH_me', 'auth_url': None,
         'make_auth': lambda: Login()}
     return options.Settings(**{**given, **changes})
 
@@ -259,6 +261,24 @@ class TestErrors(TransportTest):
             self.assertIn('lost', str(found))
             self.assertIs(error, found.__cause__)
 
+    def test_of_what_was_never_sent_say_that_it_did_no_harm(self) -> None:
+        refused = urllib3.exceptions.ProtocolError('refused')
+        refused.__context__ = ConnectionRefusedError(111, 'refused')
+        for error, harmless in (
+                (refused, True),
+                (urllib3.exceptions.ConnectTimeoutError('slow'), True),
+                (socket.gaierror('no such host'), True),
+                (urllib3.exceptions.ReadTimeoutError(
+                     mock.Mock(), '/', 'slow'), False),
+                (ConnectionResetError('lost'), False)):
+            self.connection.request.side_effect = error
+
+            found = self.assertRaises(
+                errors.Unanswered,
+                swift.SwiftTransport(_settings()).request, 'PUT')
+
+            self.assertEqual(harmless, found.harmless, error)
+
     def test_of_keystone_are_translated(self) -> None:
         for error, expected in (
                 (ksa_errors.Unauthorized('no'), errors.Unauthorized),
@@ -322,7 +342,7 @@ class TestErrors(TransportTest):
                      for _ in range(8)]
 
         self.assertEqual(
-            {errors.Unanswered}, {type(each.exception()) for each in asked})
+            {errors.Unreachable}, {type(each.exception()) for each in asked})
         self.assertEqual(1, login.get_token.call_count)
 
     def test_of_a_catalogue_without_swift_name_the_options(self) -> None:
@@ -330,6 +350,19 @@ class TestErrors(TransportTest):
             _settings(endpoint_override=None,
                       endpoint_filter={'region_name': 'nowhere'})).request,
             'GET')
+
+        self.assertIn('nowhere', str(error))
+        self.assertIn('endpoint_override', str(error))
+
+    def test_of_a_catalogue_without_the_region_name_the_options(self) -> None:
+        """keystoneauth1's own plugins raise where others return None."""
+        login = mock.Mock()
+        login.get_endpoint.side_effect = ksa_errors.EndpointNotFound(
+            'internal endpoint in nowhere not found')
+
+        error = self.assertRaises(errors.Unauthorized, swift.SwiftTransport(
+            _settings(endpoint_override=None,
+                      make_auth=lambda: login)).request, 'GET')
 
         self.assertIn('nowhere', str(error))
         self.assertIn('endpoint_override', str(error))

@@ -1,0 +1,3 @@
+# Zaqar answers, and Swift lets it in.
+openstack messaging ping
+openstack messaging health

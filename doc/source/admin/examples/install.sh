@@ -1,0 +1,2 @@
+python3 -m venv /opt/zaqar
+/opt/zaqar/bin/pip install zaqar marconi-swift gunicorn

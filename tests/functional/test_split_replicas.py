@@ -1,0 +1,265 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What nodes of a real Swift missed, and have not been told of yet.
+
+As Swift's own probe tests do: something is written while one node of three is
+away, it comes back, perhaps another goes, and somebody looks before the
+replicators do. Nothing replicates before a test says so.
+"""
+
+from collections.abc import Iterator
+import contextlib
+import time
+import uuid
+
+import fixtures
+import testtools
+from zaqar.storage import errors
+
+from marconi_swift import names
+from marconi_swift.standalone import swift as swifts
+from tests.fixtures import workers
+from tests.history import faults
+
+PROJECT = 'project'
+LONG = 3600
+
+#: Seconds of the shortest claim that the settings allow, and in which gates
+#: of a claim that has ended expire.
+SHORT = 21
+GATE = 5
+
+#: Tries that find a node that missed something once in three times.
+OFTEN = 8
+
+#: Seconds that Swift may take to get over something on a busy machine.
+HEALING = 90.0
+
+DAEMONS = [*swifts.UPDATERS, 'object-replicator-1',
+           *(f'container-replicator-{node}' for node in range(1, 4))]
+
+
+class SplitTest(testtools.TestCase):
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        cls.cluster = faults.Cluster()
+        cls.cluster.setUp()
+        cls.addClassCleanup(cls.cluster.cleanUp)
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.site = workers.Site(self.cluster.path)
+        self.messages = self.site.data.message_controller
+        self.claims = self.site.data.claim_controller
+        self.queue = f'queue-{uuid.uuid4()}'
+        self.site.queues.create(self.queue, project=PROJECT)
+        # All nodes have all containers.
+        self.claim_and_delete(self.post(1))
+        self.addCleanup(self.heal)
+        for name in DAEMONS:
+            self.cluster.process(name).stop()
+
+    def heal(self) -> None:
+        """Start what is not running, the servers first."""
+        running = self.cluster.swift.processes.items()
+        self.cluster.start(*(
+            name for name, process in running if not process.running))
+
+    @contextlib.contextmanager
+    def away(self, *nodes: int) -> Iterator[None]:
+        """Do something while nodes have no object server."""
+        servers = [f'object-{node}' for node in nodes]
+        self.cluster.kill(*servers)
+        try:
+            yield
+        finally:
+            self.cluster.start(*servers)
+
+    def post(self, count: int, ttl: int = LONG) -> list[str]:
+        ids: list[str] = self.messages.post(
+            self.queue, [{'ttl': ttl, 'body': each}
+                         for each in range(count)],
+            uuid.uuid4(), project=PROJECT)
+        return ids
+
+    def claim(self, ttl: int = LONG) -> tuple[str, list[str]]:
+        claim, messages = self.claims.create(
+            self.queue, {'ttl': ttl, 'grace': 0}, project=PROJECT, limit=20)
+        return claim, [message['id'] for message in messages]
+
+    def claim_all(self, ids: list[str], ttl: int = LONG) -> str:
+        """Claim all that there is, which must be these."""
+        claim, claimed = self.claim(ttl)
+        self.assertEqual(ids, claimed)
+        return claim
+
+    def claim_and_delete(self, ids: list[str]) -> None:
+        claim = self.claim_all(ids)
+        for message in ids:
+            self.delete(message, claim)
+
+    def claim_eventually(self, wanted: list[str]) -> None:
+        """Claim until all of these were had, each once, and no other."""
+        had: list[str] = []
+        deadline = time.monotonic() + HEALING
+        while sorted(had) != wanted and time.monotonic() < deadline:
+            with contextlib.suppress(errors.ConnectionError):
+                had += self.claim()[1]
+        self.assertEqual(wanted, sorted(had))
+
+    def delete(self, message: str, claim: str | None) -> None:
+        self.messages.delete(
+            self.queue, message, project=PROJECT, claim=claim)
+
+    def renew(self, claim: str, ttl: int = LONG) -> None:
+        self.claims.update(
+            self.queue, claim, {'ttl': ttl, 'grace': 0}, project=PROJECT)
+
+    def assert_nothing_to_claim(self) -> None:
+        for _ in range(OFTEN):
+            self.assertEqual((None, []), self.claim())
+
+    def assert_claim_works(self, claim: str, ids: list[str]) -> None:
+        for _ in range(OFTEN):
+            _, held = self.claims.get(self.queue, claim, project=PROJECT)
+            self.assertEqual(ids, [message['id'] for message in held])
+        for message in ids:
+            self.delete(message, claim)
+
+
+class TestOneNodeAway(SplitTest):
+    """Everything that is promised holds."""
+
+    def test_a_claim_that_one_node_missed_and_another_forgets(self) -> None:
+        ids = self.post(5)
+        with self.away(1):
+            claim = self.claim_all(ids)
+
+        with self.away(3):
+            self.assert_nothing_to_claim()
+            self.assert_claim_works(claim, ids)
+
+    def test_a_renewal_that_one_node_missed(self) -> None:
+        ids = self.post(5)
+        began = time.monotonic()
+        claim = self.claim_all(ids, ttl=SHORT)
+        with self.away(1):
+            self.renew(claim)
+
+        # What the node still has says that the claim is over by now.
+        over = began + SHORT + GATE + faults.CLOCK_SKEW + 1
+        time.sleep(max(0.0, over - time.monotonic()))
+
+        self.assert_nothing_to_claim()
+        self.assert_claim_works(claim, ids)
+
+    def test_a_release_that_one_node_missed(self) -> None:
+        ids = self.post(5)
+        claim = self.claim_all(ids)
+        with self.away(1):
+            self.claims.delete(self.queue, claim, project=PROJECT)
+
+        self.claim_eventually(ids)
+
+    def test_deletions_that_one_node_missed(self) -> None:
+        ids = self.post(5)
+        claim = self.claim_all(ids, ttl=SHORT)
+        with self.away(1):
+            for message in ids:
+                self.delete(message, claim)
+            self.claims.delete(self.queue, claim, project=PROJECT)
+
+        self.assert_nothing_to_claim()
+        self.heal()
+        self.assert_nothing_to_claim()
+
+    def test_messages_that_one_node_missed(self) -> None:
+        with self.away(1):
+            ids = self.post(5)
+
+        self.claim_eventually(ids)
+
+    def test_a_longer_life_that_one_node_missed(self) -> None:
+        # For a test, Swift need not keep what expired for a minute.
+        self.useFixture(fixtures.MonkeyPatch(
+            'marconi_swift.records.SWEEP_AFTER', 0))
+        [message] = self.post(1, ttl=SHORT - 1)
+        claim = self.claim_all([message], ttl=SHORT)
+        over = time.monotonic() + SHORT + 1
+        with self.away(1):
+            self.renew(claim)
+
+        # The node thinks by now that the message has expired.
+        time.sleep(max(0.0, over - time.monotonic()))
+
+        for _ in range(OFTEN):
+            self.assertTrue(self.is_there(message))
+        self.heal()
+        self.assert_claim_works(claim, [message])
+
+    def is_there(self, message: str) -> bool:
+        container = names.messages('marconi', PROJECT, self.queue)
+        return self.site.data.account.store.head(
+            container, message) is not None
+
+    def test_a_claim_whose_record_is_lost_is_over(self) -> None:
+        ids = self.post(2)
+        claim = self.claim_all(ids)
+        self.site.data.account.store.delete(
+            names.claims('marconi', PROJECT, self.queue), f'claim/{claim}')
+
+        self.assertRaises(errors.ClaimDoesNotExist,
+                          self.delete, ids[0], claim)
+        self.claim_eventually(ids)
+
+
+class TestTwoNodesAway(SplitTest):
+    """Nothing is lost or shared; what can not be done is an error."""
+
+    def test_a_message_and_its_claim_on_different_nodes(self) -> None:
+        with self.away(3):
+            ids = self.post(1)
+
+        with self.away(1):
+            # One node has no message, one has, and one is away.
+            self.assertRaises(errors.ConnectionError, self.claim)
+
+        self.heal()
+        self.claim_eventually(ids)
+
+    def test_a_node_that_missed_a_claim_is_the_only_one(self) -> None:
+        ids = self.post(2)
+        with self.away(1):
+            claim = self.claim_all(ids)
+
+        with self.away(2, 3):
+            self.assertRaises(errors.ConnectionError, self.claim)
+
+        self.assert_claim_works(claim, ids)
+
+
+class TestExceptions(SplitTest):
+    """What is not promised, so that nobody thinks it were."""
+
+    def test_a_deleted_message_can_be_read_from_a_node_that_missed_it(
+        self,
+    ) -> None:
+        [message] = self.post(1)
+        with self.away(1):
+            self.delete(message, None)
+
+        with self.away(2, 3):
+            found = self.messages.get(self.queue, message, project=PROJECT)
+
+        self.assertEqual(message, found['id'])

@@ -1,0 +1,282 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Whether what clients saw is what was promised, in the manner of Jepsen.
+
+Pure: from the calls of all clients, and what was in the queue when all was
+over, to a verdict. A call whose outcome is unknown may have taken effect at
+any time from when it began, or never, and is counted on neither way.
+
+A claim holds its messages *for certain* from the moment at which it was
+answered until the first of: its release begins, the message's deletion
+begins, or its time is over, which runs from when it was asked for and counts
+one second less, since claims end by whole seconds. A renewal counts when it
+was answered; one whose outcome is unknown only if it makes the claim shorter.
+"""
+
+import collections
+from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
+import dataclasses
+import itertools
+import math
+
+from tests.history import calls as recorded
+
+OK, REFUSED, UNKNOWN = (
+    recorded.Outcome.OK, recorded.Outcome.REFUSED, recorded.Outcome.UNKNOWN)
+
+#: Claims end by whole seconds.
+_ROUNDING = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """Numbers of messages or calls, and a sentence for each that is wrong.
+
+    ``lost``, ``unexpected``, ``shared``, ``returned``, ``stolen`` and
+    ``refused`` are wrong.
+    """
+
+    #: By how they ended, for example ``post ok``.
+    calls: Mapping[str, int]
+    #: Messages whose post was acknowledged.
+    posted: int
+    #: Of those whose post ended unknown: how many came out.
+    recovered: int
+    #: Messages that were claimed, listed or found in the end.
+    seen: int
+    #: Not deleted by anybody, and not there in the end (P1).
+    lost: int
+    #: Came out though nobody posted it, or not as it went in (P2).
+    unexpected: int
+    #: Held by two live claims at once for certain (P3).
+    shared: int
+    #: Claimed after its deletion was acknowledged (P1, P3).
+    returned: int
+    #: Deleted with a claim that did not hold it (P4).
+    stolen: int
+    #: Calls of a live claim that was told that it is none (P3).
+    refused: int
+    #: Listed after its deletion was acknowledged: allowed (P8).
+    stale: int
+    violations: tuple[str, ...]
+
+    @property
+    def duplicated(self) -> int:
+        return self.shared + self.returned
+
+    @property
+    def wrong(self) -> bool:
+        return bool(self.violations)
+
+
+@dataclasses.dataclass(frozen=True)
+class Hold:
+    """For how long a claim holds a message for certain."""
+
+    message: str
+    claim: str
+    since: float
+    until: float
+
+    def overlaps(self, other: 'Hold') -> bool:
+        return (max(self.since, other.since)
+                < min(self.until, other.until))
+
+
+def check(
+    calls: Iterable[recorded.Call], remained: Iterable[str],
+) -> Verdict:
+    """Judge a history.
+
+    :param remained: messages that were in the queue in the end, when
+        nothing was wrong with Swift any more.
+    """
+    return _Checker(list(calls), set(remained)).verdict()
+
+
+def remaining(calls: Iterable[recorded.Call]) -> set[str]:
+    """Messages that must be in the queue when all calls have ended."""
+    calls = list(calls)
+    deleted = {message for call in calls
+               if call.kind == 'delete' and call.outcome is not REFUSED
+               for message in call.messages}
+    return {message for call in calls
+            if call.kind == 'post' and call.outcome is OK
+            for message in call.messages} - deleted
+
+
+class _Checker:
+
+    def __init__(
+        self, calls: Sequence[recorded.Call], remained: set[str],
+    ) -> None:
+        self._calls = calls
+        self._remained = remained
+        self._by_claim = collections.defaultdict(list)
+        self._deletions = collections.defaultdict(list)
+        for call in calls:
+            if call.claim and call.kind != 'claim':
+                self._by_claim[call.claim].append(call)
+            if call.kind == 'delete':
+                for message in call.messages:
+                    self._deletions[message].append(call)
+        self._holds = list(self._all_holds())
+        self._held = collections.defaultdict(list)
+        for hold in self._holds:
+            self._held[hold.message].append(hold)
+
+    def verdict(self) -> Verdict:
+        posted = set(self._messages('post', OK))
+        doubtful = set(self._messages('post', UNKNOWN))
+        seen = self._remained | set(self._messages('claim', OK)) | set(
+            self._messages('list', OK))
+        found = {
+            'lost': [f'{each} was posted, and is gone'
+                     for each in sorted(posted) if self._is_lost(each)],
+            'unexpected': [f'{each} was never posted'
+                           for each in sorted(seen - posted - doubtful)],
+            'shared': list(self._shared()),
+            'returned': list(self._returned()),
+            'stolen': list(self._stolen()),
+            'refused': list(self._refused()),
+        }
+        return Verdict(
+            calls=dict(collections.Counter(
+                f'{call.kind} {call.outcome.value}' for call in self._calls)),
+            posted=len(posted), recovered=len(seen & doubtful),
+            seen=len(seen), stale=sum(1 for _ in self._stale()),
+            violations=tuple(
+                f'{kind}: {what}' for kind, all_of_it in found.items()
+                for what in all_of_it),
+            **{kind: len(all_of_it) for kind, all_of_it in found.items()})
+
+    def _messages(
+        self, kind: str, outcome: recorded.Outcome,
+    ) -> Iterable[str]:
+        for call in self._calls:
+            if call.kind == kind and call.outcome is outcome:
+                yield from call.messages
+
+    def _is_lost(self, message: str) -> bool:
+        return message not in self._remained and not any(
+            call.outcome is not REFUSED for call in self._deletions[message])
+
+    # Holds
+
+    def _all_holds(self) -> Iterable[Hold]:
+        for call in self._calls:
+            if call.kind == 'claim' and call.outcome is OK and call.claim:
+                until = self._end(call)
+                for message in call.messages:
+                    yield Hold(message, call.claim, call.completed, min(
+                        until, *(each.invoked for each in
+                                 self._deletions[message]
+                                 if each.claim == call.claim), math.inf))
+
+    def _end(self, claim: recorded.Call) -> float:
+        """When a claim may be over."""
+        end = claim.invoked + claim.ttl - _ROUNDING
+        for call in self._by_claim[claim.claim]:
+            if call.invoked >= end:
+                break
+            if call.kind == 'release':
+                end = min(end, call.invoked)
+            elif call.kind == 'renew' and call.outcome is not REFUSED:
+                renewed = call.invoked + call.ttl - _ROUNDING
+                end = (renewed if call.outcome is OK
+                       else min(end, renewed))
+        return end
+
+    def _shared(self) -> Iterable[str]:
+        for message, holds in self._held.items():
+            for one, other in itertools.combinations(holds, 2):
+                if one.overlaps(other):
+                    yield (f'{message} was held by {one.claim} from '
+                           f'{one.since:.3f} to {one.until:.3f} and by '
+                           f'{other.claim} from {other.since:.3f} to '
+                           f'{other.until:.3f}')
+
+    def _holds_through(self, message: str, call: recorded.Call) -> list[str]:
+        """Claims that hold a message all the time that a call takes."""
+        return [hold.claim for hold in self._held[message]
+                if hold.since <= call.invoked and call.completed < hold.until]
+
+    # Deletions
+
+    def _returned(self) -> Iterable[str]:
+        for call in self._calls:
+            if call.kind == 'claim':
+                for message in self._gone_before(call):
+                    yield f'{message} was claimed again, by {call.claim}'
+
+    def _stale(self) -> Iterable[str]:
+        for call in self._calls:
+            if call.kind == 'list':
+                yield from self._gone_before(call)
+
+    def _gone_before(self, call: recorded.Call) -> Iterable[str]:
+        """What a call returned though its deletion was acknowledged."""
+        for message in call.messages:
+            if any(each.outcome is OK and each.completed < call.invoked
+                   for each in self._deletions[message]):
+                yield message
+
+    def _stolen(self) -> Iterable[str]:
+        for message, deletions in self._deletions.items():
+            for call in deletions:
+                if call.outcome is OK and self._is_there_through(
+                        message, call) and not self._may_hold(message, call):
+                    yield f'{message} was deleted with {call.claim}'
+
+    def _may_hold(self, message: str, call: recorded.Call) -> bool:
+        """Whether the claim that a message is deleted with may hold it."""
+        others = [each for each in self._holds_through(message, call)
+                  if each != call.claim]
+        return not others and any(
+            hold.claim == call.claim for hold in self._held[message])
+
+    def _is_there_through(self, message: str, call: recorded.Call) -> bool:
+        """Whether a message was there all the time, but for this call."""
+        return any(
+            post.kind == 'post' and post.outcome is OK
+            and message in post.messages and post.completed < call.invoked
+            for post in self._calls) and not any(
+                each is not call and each.outcome is not REFUSED
+                and each.invoked < call.completed
+                for each in self._deletions[message])
+
+    def _refused(self) -> Iterable[str]:
+        for call in self._calls:
+            if call.outcome is not REFUSED or call.completed == math.inf:
+                continue
+            if call.kind == 'delete' and any(
+                    hold.claim == call.claim and hold.since <= call.invoked
+                    and call.completed < self._claim_end(call.claim)
+                    and not self._gone_by_others(hold.message, call)
+                    for hold in self._held[call.messages[0]]):
+                yield f'{call.claim} was refused {call.messages[0]}'
+            if call.kind == 'renew' and call.completed < self._claim_end(
+                    call.claim):
+                yield f'{call.claim} was not renewed'
+
+    def _gone_by_others(self, message: str, call: recorded.Call) -> bool:
+        return any(each is not call and each.outcome is not REFUSED
+                   and each.invoked < call.completed
+                   for each in self._deletions[message])
+
+    def _claim_end(self, claim: str | None) -> float:
+        for call in self._calls:
+            if call.kind == 'claim' and call.claim == claim:
+                return self._end(call)
+        return -math.inf

@@ -1,0 +1,91 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The command marconi-swift-manage check, on a model of Swift."""
+
+import pathlib
+from typing import Any
+
+from tests.fixtures import fake_swift
+from tests.unit import test_manage_queues
+
+
+class TestCheck(test_manage_queues.CommandTest):
+
+    def check(self, *arguments: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.rows(
+            'check', '--wait', '0', *arguments)
+        return found
+
+    def write(self, *lines: str) -> None:
+        with open(self.drivers.path, 'a') as file:
+            file.writelines(f'{line}\n' for line in lines)
+
+    def test_leaves_nothing_behind(self) -> None:
+        before = self.containers()
+
+        found = self.check()
+
+        self.assertEqual({'ok'}, {row['Result'] for row in found})
+        self.assertEqual(before, self.containers())
+        self.assertEqual([], self.rows(
+            'queue', 'list', '--project', 'marconi-swift-check'))
+
+    def test_warns_of_names_that_mean_nothing(self) -> None:
+        self.write('timout = 5', 'cache-time = 2',
+                   '[drivers:message_store:redis]', 'anything = 1')
+
+        [row] = [row for row in self.check() if row['Result'] == 'warning']
+
+        self.assertEqual(('management', 'options'),
+                         (row['Store'], row['Check']))
+        self.assertEqual(
+            'no option of this driver: timout in '
+            '[drivers:management_store:marconi-swift] (is that timeout?)',
+            row['Seen'])
+
+    def test_knows_the_options_of_the_auth_type(self) -> None:
+        path = pathlib.Path(self.drivers.path)
+        path.write_text(path.read_text().replace('auth_type = none', (
+            'auth_type = password\nauth_url = http://[::1]/\n'
+            'username = u\npassword = p\nuser_domain_id = d')))
+
+        self.assertEqual({'ok'}, {row['Result'] for row in self.check()})
+
+    def test_shows_what_it_saw_when_it_is_interrupted(self) -> None:
+        self.swift.faults.append(fake_swift.Fault(
+            1, 'before', KeyboardInterrupt(),
+            lambda request: request.name == 'row'))
+
+        ran = self.command('check', '--wait', '0', '-f', 'value')
+
+        self.assertEqual(130, ran.status)
+        self.assertIn('management conditional PUT ok', ran.output)
+        self.assertNotIn('listing', ran.output)
+        self.assertEqual([], [
+            name for name in self.containers() if 'check' in name])
+
+    def test_goes_on_after_a_store_that_is_broken(self) -> None:
+        self.pooled(works='first')
+        self.control.pools_controller.create(
+            'broken', 1, 'marconi-swift://?no_such_option=1')
+
+        ran = self.command('check', '--wait', '0', '-f', 'value')
+
+        self.assertEqual(1, ran.status)
+        self.assertIn('broken options failed', ran.output)
+        self.assertIn('no_such_option', ran.output)
+        self.assertIn('works messages ok', ran.output)
+        self.assertNotIn('Traceback', ran.said)
+
+    def test_refuses_a_store_that_there_is_not(self) -> None:
+        self.assertIn('There is no store other',
+                      self.command('check', '--store', 'other').said)
