@@ -15,7 +15,6 @@ tests/fixtures/snippets.py says how; tests/functional/test_snippets.py runs
 those that are commands.
 """
 
-import collections
 import configparser
 import pathlib
 
@@ -73,11 +72,6 @@ class AccountTest(testtools.TestCase):
 
     def test_each_entry_has_a_block(self) -> None:
         self.assertEqual(set(), set(self.entries) - set(self.blocks))
-
-    def test_no_two_blocks_of_a_page_begin_alike(self) -> None:
-        counts = collections.Counter(self.blocks)
-        self.assertEqual(
-            [], [each for each, count in counts.items() if count > 1])
 
     def test_each_entry_is_of_one_kind(self) -> None:
         for where, entry in self.entries.items():
