@@ -15,11 +15,14 @@
 import os
 
 extensions = [
+    'cliff.sphinxext',
     'openstackdocstheme',
     'oslo_config.sphinxext',
     'reno.sphinxext',
     'sphinx.ext.apidoc',
     'sphinx.ext.autodoc',
+    # Shows what a command's --help says.
+    'sphinxcontrib.programoutput',
 ]
 
 project = 'marconi-swift'
@@ -36,3 +39,12 @@ apidoc_modules = [{
 }]
 autodoc_member_order = 'bysource'
 autodoc_typehints = 'description'
+
+man_pages = [
+    (f'cli/{command}', command, summary, '', 1)
+    for command, summary in {
+        'marconi-swift-bench': 'measure the driver',
+        'marconi-swift-manage': 'look after what is kept in Swift',
+        'marconi-swift-standalone': 'run the messaging service',
+        'marconi-swift-status': 'tell what stands against an upgrade',
+    }.items()]
