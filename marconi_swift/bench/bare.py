@@ -152,9 +152,13 @@ class Bare(drivers.Ours):
         return self._get_all(queue, self._claimed[claim].messages)
 
     def renew(self, queue: str, claim: str) -> None:
+        def renew(name: str) -> None:
+            self._annotate(queue, name, self._held)
+            self._ask('PUT', self._claims_of(queue), f'gate/{name}', {
+                'Content-Type': self._pass, **self._delete_at})
+
         self._read_claim(queue, claim)
-        self._each(lambda name: self._annotate(queue, name, self._held),
-                   self._claimed[claim].messages)
+        self._each(renew, self._claimed[claim].messages)
         self._ask('POST', self._claims_of(queue), f'claim/{claim}', {
             'Content-Type': self._held, **self._delete_at})
 

@@ -47,7 +47,7 @@ COSTS = {
     'claim 10': ((42, 6), (22, 22)),
     'claim 20': ((82, 6), (42, 42)),
     'get a claim of 10': ((11, 2), (12, 12)),
-    'renew a claim of 10': ((12, 3), (2, 2)),
+    'renew a claim of 10': ((22, 4), (2, 2)),
     'release a claim of 20': ((42, 4), (42, 42)),
     'delete 1 with its claim': ((2, 2), (3, 3)),
     'delete 1': ((2, 2), (2, 2)),
