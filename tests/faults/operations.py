@@ -234,13 +234,22 @@ def _refused(call: Callable[..., Any], *args: Any, **kwargs: Any) -> str:
     raise AssertionError('It was not refused.')
 
 
+def read(answer: Any) -> Any:
+    """An answer with all of its cursors read."""
+    if isinstance(answer, dict):
+        return {key: read(value) for key, value in answer.items()}
+    if isinstance(answer, (list, tuple, Iterator)):
+        return [read(each) for each in answer]
+    return answer
+
+
 def plain(answer: Any) -> Any:
-    """An answer as far as it is the same each time, cursors read."""
+    """An answer that was read, as far as it is the same each time."""
     if isinstance(answer, dict):
         return {key: plain(value) for key, value in answer.items()
                 if key not in _TIMES}
     if isinstance(answer, str):
         return _ID.sub('<id>', answer)
-    if isinstance(answer, (list, tuple, Iterator)):
+    if isinstance(answer, list):
         return [plain(each) for each in answer]
     return answer
