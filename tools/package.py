@@ -133,8 +133,7 @@ def check_driver(wheel: pathlib.Path, folder: pathlib.Path) -> None:
 def installed(
     wheel: pathlib.Path, extra: str, place: pathlib.Path,
 ) -> pathlib.Path:
-    """Install the wheel in a new environment; return where its commands are.
-    """
+    """Install the wheel in a new environment; return its bin folder."""
     venv.create(place, with_pip=True)
     run(place / 'bin' / 'python', '-m', 'pip', 'install', '--quiet',
         f'{wheel}{extra}')

@@ -72,7 +72,6 @@ class BenchTest(testtools.TestCase):
         return done.stdout
 
 
-
 class RunTest(BenchTest):
 
     def measure(self, folder: pathlib.Path) -> dict[str, Any]:
