@@ -284,7 +284,8 @@ class CostsTest(testtools.TestCase):
 
     def test_notifying(self) -> None:
         self.create()
-        self.account.store.each(self.subscribe, range(30))
+        for number in range(30):
+            self.subscribe(number)
         told = self.useFixture(fixtures.MockPatch(
             'zaqar.notification.notifier.NotifierDriver._execute')).mock
 
