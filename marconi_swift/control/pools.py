@@ -28,6 +28,7 @@ from typing import Any
 from zaqar import storage
 from zaqar.storage import errors
 
+from marconi_swift import acceptable
 from marconi_swift import names
 from marconi_swift import options as our_options
 from marconi_swift.control import registry
@@ -121,6 +122,7 @@ class PoolsController(storage.PoolsBase):
         :raises zaqar.storage.errors.PoolDoesNotExist: there is none.
         :raises zaqar.storage.errors.PoolAlreadyExists: another pool has that
             URI.
+        :raises InvalidOptions: they could not be shown.
         """
         changes = {field: kwargs[field] for field in _FIELDS
                    if kwargs.get(field) is not None}
@@ -128,6 +130,9 @@ class PoolsController(storage.PoolsBase):
             raise AssertionError(
                 f'None of {", ".join(_FIELDS)} is given for pool {name}.')
         pool = self._load(name)
+        if 'options' in changes:
+            _check_options(changes.get('uri', pool['uri']),
+                           changes['options'])
         if 'uri' in changes:
             self._check_uri(name, changes['uri'])
         if 'flavor' in changes:
@@ -158,7 +163,11 @@ class PoolsController(storage.PoolsBase):
 
 
 def _check_options(uri: str, given: Mapping[str, Any]) -> None:
-    """Refuse a pool of this driver that could not be opened later."""
+    """Refuse a pool that could not be shown, or opened by this driver."""
+    try:
+        acceptable.check(given, 'the options of a pool')
+    except acceptable.Unacceptable as exc:
+        raise InvalidOptions(str(exc)) from exc
     if uri.partition(':')[0] != our_options.SCHEME:
         return
     try:

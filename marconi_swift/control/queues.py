@@ -29,6 +29,7 @@ from typing import ClassVar
 from zaqar import storage
 from zaqar.storage import errors
 
+from marconi_swift import acceptable
 from marconi_swift import cache
 from marconi_swift import names
 from marconi_swift.control import registry
@@ -84,7 +85,12 @@ class _Controller:
         self, name: str, metadata: dict[str, Any] | None = None,
         project: str | None = None,
     ) -> bool:
-        """Create it unless it is there; exactly one creator is told True."""
+        """Create it unless it is there; exactly one creator is told True.
+
+        :raises marconi_swift.acceptable.Unacceptable: the metadata could not
+            be handed out.
+        """
+        acceptable.check(metadata, 'the metadata')
         key = names.scoped(project, name)
         created = self._registry.create(key, {
             'project': project, 'name': name, 'metadata': metadata or {}})
@@ -135,7 +141,9 @@ class _Controller:
         there again.
 
         :raises zaqar.storage.errors.DoesNotExist: it is not there.
+        :raises marconi_swift.acceptable.Unacceptable: as :meth:`create`.
         """
+        acceptable.check(metadata, 'the metadata')
         key = names.scoped(project, name)
         record = self._registry.read(key)
         if record is None:

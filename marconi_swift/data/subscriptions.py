@@ -32,6 +32,7 @@ there is none.
 import bisect
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Mapping
 import dataclasses
 import itertools
 import math
@@ -42,6 +43,7 @@ from oslo_log import log as logging
 from zaqar import storage
 from zaqar.storage import errors
 
+from marconi_swift import acceptable
 from marconi_swift import cache
 from marconi_swift import names
 from marconi_swift import records
@@ -137,7 +139,11 @@ class SubscriptionController(storage.Subscription):
 
         Of creators at the same moment exactly one is given an id. The queue
         need not exist.
+
+        :raises marconi_swift.acceptable.Unacceptable: of the subscriber, the
+            ttl or the options, which could not be handed out.
         """
+        _check({'subscriber': subscriber, 'ttl': ttl, 'options': options})
         made = records.Subscription(
             id=names.new_message_id(), subscriber=subscriber, ttl=ttl,
             expires=records.now() + ttl, options=options)
@@ -159,6 +165,7 @@ class SubscriptionController(storage.Subscription):
             in this queue.
         :raises zaqar.storage.errors.SubscriptionAlreadyExists: the
             subscriber has one.
+        :raises marconi_swift.acceptable.Unacceptable: as :meth:`create`.
         """
         changes = {field: kwargs[field]
                    for field in ('subscriber', 'ttl', 'options')
@@ -167,6 +174,7 @@ class SubscriptionController(storage.Subscription):
             raise AssertionError(
                 'Neither subscriber nor ttl nor options are given for '
                 f'subscription {subscription_id}.')
+        _check(changes)
         container = self._container(project, queue)
         old = self._find(queue, subscription_id, project)
         if 'ttl' in changes:
@@ -360,6 +368,17 @@ class SubscriptionController(storage.Subscription):
         self._bodies.keep(key, (stored.etag, stored.body))
         return records.Subscription.parse(
             row.id, stored.content_type, stored.body)
+
+
+def _check(given: Mapping[str, Any]) -> None:
+    """Refuse what could not be handed out; Zaqar looks at no empty ones."""
+    if 'subscriber' in given:
+        acceptable.check_text(given['subscriber'], 'the subscriber')
+    if 'ttl' in given:
+        acceptable.check_lifetime(
+            given['ttl'], 'the ttl of the subscription')
+    if 'options' in given:
+        acceptable.check(given['options'], 'the options of the subscription')
 
 
 def _report_foreign(container: str, name: str) -> None:

@@ -215,7 +215,8 @@ class TestPools(ControlTest):
                 ({'fan_out': 'many'}, 'fan_out'),
                 ({'clock_skew': -1}, 'clock_skew'),
                 ({'insecure': 'perhaps'}, 'insecure'),
-                ({'retries': [1]}, 'retries')):
+                ({'retries': [1]}, 'retries'),
+                ({'mine': '\ud800'}, 'the options of a pool')):
             error = self.assertRaises(
                 errors.PoolCapabilitiesMismatch, self.pools.create, 'a', 1,
                 'marconi-swift://', options=given)
