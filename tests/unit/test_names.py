@@ -89,6 +89,32 @@ class TestEncoding(testtools.TestCase):
                              names.parse_scoped(name))
 
 
+class TestForeignNames(testtools.TestCase):
+
+    @given(_PROJECTS, _QUEUES.filter(bool))
+    def test_are_none_that_are_made(
+        self, project: str | None, queue: str,
+    ) -> None:
+        name = names.scoped(project, queue)
+
+        self.assertTrue(names.is_scoped(name))
+
+    @given(strategies.text(alphabet='ab:%~20cC/ü', max_size=12))
+    def test_are_all_others(self, name: str) -> None:
+        self.assertEqual(
+            names.is_scoped(name),
+            bool(name.partition(':')[2])
+            and _remade(name) == name)
+
+
+def _remade(name: str) -> str | None:
+    try:
+        project, queue = names.parse_scoped(name)
+    except ValueError:
+        return None
+    return names.scoped(project, queue or '')
+
+
 class TestParts(testtools.TestCase):
 
     @given(_PROJECTS, _QUEUES, strategies.integers(0, 15))
@@ -109,7 +135,11 @@ class TestParts(testtools.TestCase):
     def test_no_other_container_is_one(self) -> None:
         for name in ('p:messages:a:b:0', 'p:messages:a:b:g',
                      'p:messages:a:b:10', 'p:messages:a:b:', 'p:topic:a:b:1',
-                     'p:messages:a:b:1:1', 'p:subscriptions:a:b:1'):
+                     'p:messages:a:b:1:1', 'p:subscriptions:a:b:1',
+                     'p:messages:a', 'p:messages:a:%62', 'p:messages:a:%C3',
+                     'p:messages:a:%c3%bc', 'p:messages:a:ü',
+                     'p:messages:a:%~b', 'p:messages:a/b:c',
+                     'p:messages:a:' + 'b' * 97):
             self.assertIsNone(names.parse_container('p', name), name)
 
     @given(strategies.integers(0, 15))
