@@ -20,6 +20,7 @@ queue, or a claim that it is won by, for as long as it lives.
 
 from collections.abc import Mapping
 import itertools
+import reprlib
 from typing import Any
 
 from oslo_serialization import jsonutils
@@ -82,7 +83,7 @@ def check_text(text: Any, what: str) -> None:
     :raises Unacceptable: it is none.
     """
     if not isinstance(text, str) or not text:
-        raise Unacceptable(f'{text!r:.100} is no text for {what}.')
+        raise Unacceptable(f'{reprlib.repr(text)} is no text for {what}.')
     check(text, what)
 
 
@@ -94,8 +95,8 @@ def check_lifetime(seconds: Any, what: str, shortest: int = 1) -> None:
     if (not isinstance(seconds, int)
             or not shortest <= seconds <= _LATEST - records.now()):
         raise Unacceptable(
-            f'{seconds!r} can not be {what}: a number of seconds, at least '
-            f'{shortest}, that ends before the year 10000.')
+            f'{reprlib.repr(seconds)} can not be {what}: a number of seconds, '
+            f'at least {shortest}, that ends before the year 10000.')
 
 
 def _too_deep(what: str) -> Unacceptable:

@@ -30,6 +30,7 @@ but for the version, and for a digit that says the part.
 import hashlib
 import math
 import re
+import reprlib
 from typing import Any
 from typing import NamedTuple
 from urllib import parse
@@ -77,13 +78,18 @@ def encode(part: str | None, longest: int = _PART_MAX) -> str:
     """
     if part is None:
         return _NONE
-    if not isinstance(part, str):
-        raise TypeError(f'a name or project is text, not {part!r:.100}')
+    _check_type(part)
     # Names come from JSON, which can carry lone surrogates.
     quoted = parse.quote(part, safe='', errors='surrogatepass') or _EMPTY
     if len(quoted) <= longest:
         return quoted
     return _HASHED + _hash(part)
+
+
+def _check_type(text: Any) -> None:
+    if not isinstance(text, str):
+        raise TypeError('a name, project or subscriber is text, not '
+                        f'{reprlib.repr(text)}')
 
 
 def _hash(text: str) -> str:
@@ -211,7 +217,11 @@ def subscription_id(name: str) -> str:
 
 
 def subscriber(url: str) -> str:
-    """Name what says which subscription a subscriber has, however long."""
+    """Name what says which subscription a subscriber has, however long.
+
+    :raises TypeError: it is no text.
+    """
+    _check_type(url)
     return f'subscriber/{_hash(url)}'
 
 

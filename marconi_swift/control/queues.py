@@ -26,6 +26,7 @@ import time
 from typing import Any
 from typing import ClassVar
 
+from oslo_serialization import jsonutils
 from zaqar import storage
 from zaqar.storage import errors
 
@@ -210,7 +211,8 @@ class _Controller:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)
+    text: str = jsonutils.dumps(value, sort_keys=True)
+    return text
 
 
 class QueueController(_Controller, storage.Queue):

@@ -23,9 +23,11 @@ import itertools
 import json
 from typing import Any
 
+from marconi_swift import acceptable
 from marconi_swift import election
 from marconi_swift import names
 from marconi_swift import notices
+from marconi_swift import records
 from marconi_swift.store import objects
 
 _CONTENT_TYPE = 'application/json'
@@ -73,13 +75,20 @@ class Registry:
 
         Of creators at the same moment exactly one is told True; see
         :meth:`marconi_swift.election.Elections.once`.
+
+        :raises marconi_swift.acceptable.Unacceptable: the name is empty.
         """
+        _check(name)
         return self._elections.once(
             f'{self._container}/{name}', lambda: self.exists(name),
             lambda store: self._put(store, name, record))
 
     def replace(self, name: str, record: dict[str, Any]) -> None:
-        """Store a record, whatever is there; the last writer wins."""
+        """Store a record, whatever is there; the last writer wins.
+
+        :raises marconi_swift.acceptable.Unacceptable: the name is empty.
+        """
+        _check(name)
         self._put(self._store, name, record)
 
     def read(self, name: str) -> dict[str, Any] | None:
@@ -172,6 +181,11 @@ class Registry:
             self._container, name, f'record of the {self._kind}')
 
 
+def _check(name: str) -> None:
+    if not names.is_scoped(name):
+        raise acceptable.Unacceptable(f'{name} is no name of a record.')
+
+
 def _name(record: Mapping[str, Any]) -> str:
     """What a complete record is called; pools are of no project."""
     return names.scoped(record.get('project'),
@@ -180,4 +194,4 @@ def _name(record: Mapping[str, Any]) -> str:
 
 
 def _dump(record: dict[str, Any]) -> bytes:
-    return json.dumps({'v': _VERSION, **record}).encode()
+    return records.dump({'v': _VERSION, **record})

@@ -12,6 +12,7 @@
 """Dead letter queues: where messages go that were claimed too often."""
 
 import dataclasses
+import reprlib
 import threading
 from typing import Any
 
@@ -77,11 +78,12 @@ class DeadLetters:
                 f'{self._source} dead letters',
                 'The messages of queue %(queue)s of project %(project)s stay '
                 'in it, however often they are claimed: its metadata '
-                '_dead_letter_queue, %(target).100r, must be the name of '
-                'another queue, and _max_claim_count, %(max).100r, a number '
-                'of claims.',
+                '_dead_letter_queue, %(target)s, must be the name of '
+                'another queue, and _max_claim_count, %(max)s, a number of '
+                'claims.',
                 {'queue': self.queue, 'project': self.project,
-                 'target': target, 'max': max_claims})
+                 'target': reprlib.repr(target),
+                 'max': reprlib.repr(max_claims)})
             return None
         return _Rule(
             max_claims, target,

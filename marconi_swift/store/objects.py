@@ -397,7 +397,7 @@ class ObjectStore:
                 page = self.page(container, marker=marker, prefix=prefix,
                                  limit=limit, reverse=reverse)
             yield from page
-            if not page or len(page) < limit:
+            if len(page) < limit:
                 return
             marker, page = page[-1].name, None
             limit = min(limit * 10, PAGE)
