@@ -11,10 +11,16 @@
 # under the License.
 """What Zaqar's APIs let through, and would fail on later."""
 
+from collections.abc import Callable
+import itertools
+import logging
+import traceback
 from typing import Any
 
+import fixtures
 import testtools
 
+import marconi_swift
 from marconi_swift import acceptable
 from tests.fixtures import api
 
@@ -179,3 +185,125 @@ class TestClaims(ApiTest):
 
         [message] = self.http('GET', path).json['messages']
         self.assertEqual(before, message['ttl'])
+
+
+#: Parts of a path, or values in a query; percent-encoded.
+_ODD_PARTS = (
+    '.', '..', 'a%2Fb', '%2F', '%00', '%0A', 'q%0A', '%ED%A0%80', '%FF',
+    '%C3%A9', 'e%CC%81', 'x' * 3000, '%41', '%25', '%3A', '-1', '0', 'null',
+    '%7B%7D', '%20', '+', '*', "';--", '01a21283-3917-70e0-9361-31270caa608c')
+
+_ODD_VALUES: tuple[Any, ...] = (
+    None, True, 0, -1, 1, 1.5, 2**63 - 1, -2**63, float('inf'), float('nan'),
+    '', '.', 'a/b', '\0', '\n', HALF, 'x' * 70_000, 'q', [], {}, [1],
+    {'a': 1}, [HALF], {HALF: 1}, [[[]]], 'http://x')
+
+#: Zaqar's own routes of a topic's messages and subscriptions do not work.
+_PATHS = (
+    'queues/{}', 'queues/{}/stats', 'queues/{}/purge', 'queues/{}/messages',
+    'queues/{}/claims', 'queues/{}/subscriptions', 'queues/q/messages/{}',
+    'queues/q/claims/{}', 'queues/q/subscriptions/{}',
+    'queues/q/subscriptions/{}/confirm', 'topics/{}', 'topics/{}/stats',
+    *(f'queues/q/messages?{key}={{}}' for key in (
+        'marker', 'limit', 'echo', 'ids', 'pop', 'claim_ids')),
+    *(f'{path}?{key}={{}}' for path in (
+        'queues/q/subscriptions', 'queues', 'topics')
+      for key in ('marker', 'limit', 'detailed', 'name', 'zz')),
+    'queues/q/messages/01a21283-3917-70e0-9361-31270caa608c?claim_id={}')
+
+#: Where in a body something odd is.
+_BODIES: dict[tuple[str, str], Callable[[Any], list[Any]]] = {
+    ('POST', 'queues/q/messages'): lambda odd: [
+        {'messages': odd}, {'messages': [{'ttl': 60, 'body': odd}]},
+        {'messages': [{'ttl': odd, 'body': 1}]},
+        {'messages': [{'ttl': 60, 'body': 1, 'delay': odd}]}],
+    ('POST', 'queues/q/claims'): lambda odd: [
+        {'ttl': odd, 'grace': 60}, {'ttl': 60, 'grace': odd}, odd],
+    ('PATCH', 'queues/q/claims/{claim}'): lambda odd: [
+        {'ttl': odd, 'grace': 60}, {'ttl': 60, 'grace': odd}, odd],
+    ('POST', 'queues/q/subscriptions'): lambda odd: [
+        {'subscriber': odd}, {'subscriber': 'http://x', 'ttl': odd},
+        {'subscriber': 'http://x', 'ttl': 60, 'options': odd},
+        {'subscriber': 'http://x', 'ttl': 60, 'options': {'a': odd}}],
+    ('PATCH', 'queues/q/subscriptions/{subscription}'): lambda odd: [
+        {'subscriber': odd}, {'ttl': odd}, {'options': odd}],
+    ('PUT', 'queues/q/subscriptions/{subscription}/confirm'): lambda odd: [
+        {'confirmed': odd}, odd],
+    ('PUT', 'queues/new'): lambda odd: [
+        {'_max_claim_count': odd, '_dead_letter_queue': 'q'},
+        {'_max_claim_count': 1, '_dead_letter_queue': odd},
+        *({name: odd} for name in (
+            '_containers', '_default_message_ttl', '_default_message_delay',
+            '_dead_letter_queue_messages_ttl', '_max_messages_post_size',
+            '_enable_encrypt_messages', '_retry_policy', 'a'))],
+    ('PUT', 'topics/new'): lambda odd: [{'a': odd}, odd],
+}
+
+
+class TestAnything(ApiTest):
+    """Nothing that HTTP lets through fails in this driver."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.useFixture(fixtures.FakeLogger())
+        self.failures: list[Any] = []
+        handler = logging.Handler(logging.ERROR)
+        handler.emit = (  # type: ignore[method-assign]
+            lambda record: self.failures.append(record.exc_info))
+        logging.getLogger().addHandler(handler)
+        self.addCleanup(logging.getLogger().removeHandler, handler)
+        self.post('x')
+        self.made = {
+            'claim': self.http('POST', '/claims').headers[
+                'Location'].rpartition('/')[2],
+            'subscription': self.http('POST', '/subscriptions', {
+                'subscriber': 'http://y'}).json['subscription_id']}
+
+    def send(self, method: str, path: str, body: Any = None) -> Any:
+        """Send a request, and see that this driver does not fail on it.
+
+        What Zaqar fails on before it asks the driver is its own.
+        """
+        self.failures.clear()
+        answer = self.api.http(method, f'/v2/{path}', body)
+        if answer.status_code >= 500:
+            sent = (method, path[:100], f'{body!r:.100}')
+            # An answer that could not be written is logged by nobody.
+            self.assertNotEqual([], self.failures, sent)
+            kind, _, trace = self.failures[-1]
+            if (kind, method) != (acceptable.Unacceptable, 'PUT'):
+                self.assertEqual([], [
+                    frame for frame in traceback.extract_tb(trace)
+                    if frame.filename.startswith(
+                        marconi_swift.__path__[0])], sent)
+        return answer
+
+    def test_in_a_path_or_query(self) -> None:
+        for path, odd in itertools.product(_PATHS, _ODD_PARTS):
+            for method in ('GET', 'DELETE', 'PUT', 'POST', 'PATCH'):
+                self.send(method, path.format(odd), {} if method in (
+                    'PUT', 'POST', 'PATCH') else None)
+
+    def test_in_a_body(self) -> None:
+        for (method, path), place in _BODIES.items():
+            for odd in _ODD_VALUES:
+                for body in place(odd):
+                    self.send(method, path.format(**self.made), body)
+                    self.use(path)
+
+    def use(self, path: str) -> None:
+        """Work with what was given."""
+        self.send('GET', path.partition('/{')[0])
+        if not path.startswith('queues/new'):
+            return
+        self.send('POST', f'{path}/messages', {
+            'messages': [{'ttl': 300, 'body': 1}]})
+        for _ in range(2):
+            claimed = self.send('POST', f'{path}/claims', {
+                'ttl': 60, 'grace': 60}).headers.get('Location')
+            if claimed:
+                self.send('DELETE', claimed.partition('/v2/')[2])
+        for shown in ('messages?echo=true', 'stats'):
+            self.send('GET', f'{path}/{shown}')
+        self.send('GET', 'queues?detailed=true')
+        self.send('DELETE', path)
