@@ -27,6 +27,9 @@ _PROJECTS = strategies.one_of(
         '\N{SNOWMAN}' * 256, '\ud800', '\0', 'A', 'a']))
 _QUEUES = strategies.text(max_size=64)
 
+#: Of few letters, which mean something in names.
+_ALIKE = strategies.text(alphabet='a:/%~12F\u0301é\n', max_size=4)
+
 
 class TestEncoding(testtools.TestCase):
 
@@ -63,6 +66,30 @@ class TestEncoding(testtools.TestCase):
         self.assertEqual(3 if same else 6, len({*containers, *others}))
         for container in containers:
             self.assertLessEqual(len(container.encode()), 256)
+            self.assertNotIn('/', container)
+
+    @given(_ALIKE, _ALIKE, _ALIKE, _ALIKE)
+    def test_no_two_queues_share_one_whose_names_are_much_alike(
+        self, project: str | None, queue: str, other_project: str | None,
+        other_queue: str,
+    ) -> None:
+        same = (project, queue) == (other_project, other_queue)
+        made: set[str] = set()
+        for name in (names.messages, names.claims, names.topic_messages,
+                     names.subscriptions):
+            one = name('p', project, queue)
+            other = name('p', other_project, other_queue)
+
+            self.assertEqual(same, one == other)
+            made |= {one, other, *(
+                names.part(one, number) for number in range(names.PARTS_MAX))}
+        scoped = {names.scoped(project, queue),
+                  names.scoped(other_project, other_queue)}
+        self.assertEqual(1 if same else 2, len(scoped))
+        # With the other's parts, no more are the same.
+        self.assertEqual(4 * names.PARTS_MAX + (0 if same else 4), len(made))
+        for container in made:
+            self.assertTrue(container.isascii() and container.isprintable())
             self.assertNotIn('/', container)
 
     @given(_PROJECTS, _QUEUES)
