@@ -97,7 +97,7 @@ def ids(since: float = 1.7e9) -> Iterator[str]:
     return (names.first_id(since + number) for number in itertools.count())
 
 
-def _messages(made: Iterator[str]) -> Iterator[Foreign]:
+def messages(made: Iterator[str]) -> Iterator[Foreign]:
     """Each has an id of its own."""
     for content_type in (
             *_TYPES, message_type(claim='x'),
@@ -108,12 +108,12 @@ def _messages(made: Iterator[str]) -> Iterator[Foreign]:
         yield Foreign(_MESSAGES, next(made), message_type(), body, counts=True)
 
 
-def _misnamed_messages() -> Iterator[Foreign]:
+def misnamed_messages() -> Iterator[Foreign]:
     for name in (*_NAMES, _LAST_ID):
         yield Foreign(_MESSAGES, name, message_type(), b'{}')
 
 
-def _claims() -> Iterator[Foreign]:
+def claims() -> Iterator[Foreign]:
     for name in (*_NAMES, *(f'claim/{name}' for name in _NAMES),
                  *(f'gate/{name}' for name in _NAMES)):
         yield Foreign(_CLAIMS, name, claim_type(), b'{}')
@@ -128,7 +128,7 @@ def _claims() -> Iterator[Foreign]:
         yield Foreign(_CLAIMS, f'claim/{next(made)}', claim_type(), body)
 
 
-def _subscriptions() -> Iterator[Foreign]:
+def subscriptions() -> Iterator[Foreign]:
     given = message_type(confirmed='1')
     for name in _NAMES:
         yield Foreign(_SUBSCRIPTIONS, f'subscription/{name}', given,
@@ -145,7 +145,7 @@ def _subscriptions() -> Iterator[Foreign]:
             _SUBSCRIPTIONS, f'subscription/{next(made)}', given, body)
 
 
-def _records(kind: str) -> Iterator[Foreign]:
+def of_the_registry(kind: str) -> Iterator[Foreign]:
     container = f'marconi:{kind}'
     for name in (*(f'p:{name}' for name in _NAMES[3:]), 'p:', 'p:%FF',
                  'p:%~short', 'p:%c3%bc', 'p:a:b', 'p:copied'):
@@ -297,20 +297,20 @@ class ForeignTest(testtools.TestCase):
 
     def test_among_messages(self) -> None:
         for since in (1.7e9, 3e9):
-            self.use_beside(_messages(ids(since)))
-        self.use_beside(_misnamed_messages())
+            self.use_beside(messages(ids(since)))
+        self.use_beside(misnamed_messages())
 
     def test_alone_among_messages(self) -> None:
         """What one does is not done by another."""
-        for each in _messages(ids()):
+        for each in messages(ids()):
             self.use_beside(iter([each]))
 
     def test_among_claims(self) -> None:
         # Nobody asks for these.
-        self.use_beside(_claims(), told=0)
+        self.use_beside(claims(), told=0)
 
     def test_among_subscriptions(self) -> None:
-        self.use_beside(_subscriptions())
+        self.use_beside(subscriptions())
 
     def test_instead_of_what_says_who_has_a_subscription(self) -> None:
         """It is void then, and written anew."""
@@ -324,7 +324,7 @@ class ForeignTest(testtools.TestCase):
 
     def test_among_records(self) -> None:
         for kind in registry.KINDS:
-            self.use_beside(_records(kind))
+            self.use_beside(of_the_registry(kind))
 
 
 class TestForeign(testtools.TestCase):
