@@ -81,8 +81,11 @@ def encode(part: str | None, longest: int = _PART_MAX) -> str:
     _check_type(part)
     # Names come from JSON, which can carry lone surrogates.
     quoted = parse.quote(part, safe='', errors='surrogatepass') or _EMPTY
-    if len(quoted) <= longest:
-        return quoted
+    return quoted if len(quoted) <= longest else hashed(part)
+
+
+def hashed(part: str) -> str:
+    """Represent a name by its SHA-256."""
     return _HASHED + _hash(part)
 
 

@@ -66,6 +66,11 @@ _NEVER = names.first_id(253_402_300_800)
 
 _N = TypeVar('_N', int, float)
 
+#: Longest id of a client that is kept as it is, percent-encoded: all of a
+#: Content-Type has to fit the extended attributes of Swift's disks (4 kB on
+#: ext4), beside what else Swift keeps there.
+_POSTER_MAX = 1024
+
 
 def now() -> float:
     """Seconds since the epoch, through the clock that Zaqar's tests set.
@@ -118,6 +123,15 @@ class Pass:
             return None
 
 
+def poster(client: Any) -> str:
+    """What stands for a client as the poster of a message: its id.
+
+    If that is too long, a hash of it.
+    """
+    name = str(client)
+    return name if len(_quoted(name)) <= _POSTER_MAX else names.hashed(name)
+
+
 @dataclasses.dataclass(frozen=True)
 class Message:
     """All that is stored of a message, but its body."""
@@ -126,7 +140,7 @@ class Message:
     #: Seconds, as the API shows it.
     ttl: int
     expires: float
-    #: Client id of the poster, any string.
+    #: As :func:`poster` says.
     poster: str
     #: Neither listed nor claimed before this moment.
     delayed_until: float = 0.0
@@ -511,8 +525,11 @@ def _content_type(parameters: Mapping[str, str]) -> str:
     (``swift.common.utils.parse_content_type``).
     """
     return ';'.join([_MEDIA_TYPE, f'v={_VERSION}', *(
-        f'{key}={parse.quote(value, safe="", errors="surrogatepass")}'
-        for key, value in parameters.items())])
+        f'{key}={_quoted(value)}' for key, value in parameters.items())])
+
+
+def _quoted(value: str) -> str:
+    return parse.quote(value, safe='', errors='surrogatepass')
 
 
 def _parameters(content_type: str) -> dict[str, str] | None:

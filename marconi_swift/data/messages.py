@@ -98,6 +98,7 @@ class MessageController(storage.Message):
         """
         parts = self._parts(project, queue)
         count = parts.for_posting()
+        poster = records.poster(client_uuid)
         drafts: list[_Draft] = []
         # Of those that may be stored, if one failed.
         stored: list[str] = []
@@ -108,7 +109,7 @@ class MessageController(storage.Message):
             while batch := list(itertools.islice(
                     waiting, self._settings.fan_out)):
                 began = time.monotonic()
-                made = [self._draft(message, str(client_uuid), count)
+                made = [self._draft(message, poster, count)
                         for message in batch]
                 drafts += made
                 unplaced = self._place(parts.first, made, stored)
@@ -303,7 +304,8 @@ class MessageController(storage.Message):
         if start is None:
             return iter((iter(()), None))
         at = records.now()
-        hidden = None if echo or client_uuid is None else str(client_uuid)
+        hidden = None if echo or client_uuid is None else (
+            records.poster(client_uuid))
 
         def wanted(message: records.Message) -> bool:
             return ((include_claimed or not message.held(at))

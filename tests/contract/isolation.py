@@ -238,6 +238,20 @@ class Isolation(testtools.TestCase):
 
         self.assertEqual(before, self.state(owner))
 
+    def test_clients_with_long_ids_are_told_apart(self) -> None:
+        at = Place('p', 'q')
+        self.make(at)
+        clients = ['\U0001f600' * 299 + end for end in '12']
+        for client in clients:
+            self.messages.post(
+                'q', [{'ttl': 600, 'body': client}], client_uuid=client,
+                project='p')
+
+        seen = [[message['body'] for message in next(self.messages.list(
+            'q', project='p', client_uuid=client))] for client in clients]
+
+        self.assertEqual([clients[1:], clients[:1]], seen)
+
     def test_claims_of_others_delete_nothing(self) -> None:
         owner = self.furnish(Place('p', 'q'))
         claim, [held] = self.claim(owner.at)
