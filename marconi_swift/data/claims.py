@@ -111,8 +111,8 @@ class ClaimController(storage.Claim):
             long.
         """
         target = self._queue(queue, project)
-        ttl, grace = _terms(metadata)
         claim = self._live(target, queue, claim_id, project)
+        ttl, grace = _terms(metadata)
         at = records.now()
         renewed = claim.extended(ttl, grace, at)
         target = target.until(time.monotonic() + claim.until - at)

@@ -170,6 +170,12 @@ class TestClaim(ClaimTest):
         self.assertEqual(['GET'], [
             request.method for request in self.swift.requests])
 
+    def test_that_is_none_is_not_renewed_for_any_time(self) -> None:
+        for claim_id in ('malformed', names.new_message_id()):
+            self.assertRaises(
+                errors.ClaimDoesNotExist, self.claims.update, 'q', claim_id,
+                {}, project='p')
+
     def test_of_a_missing_queue_is_empty(self) -> None:
         claim_id, messages = self.claims.create(
             'none', {'ttl': 60, 'grace': 60}, project='p')
