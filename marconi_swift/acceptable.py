@@ -77,12 +77,12 @@ def check(value: Any, what: str) -> None:
     dump(value, what)
 
 
-def check_text(text: Any, what: str) -> None:
-    """Refuse what is empty, or no text that UTF-8 can write.
+def check_text(text: Any, what: str, shortest: int = 1) -> None:
+    """Refuse what is too short, or no text that UTF-8 can write.
 
     :raises Unacceptable: it is none.
     """
-    if not isinstance(text, str) or not text:
+    if not isinstance(text, str) or len(text) < shortest:
         raise Unacceptable(f'{reprlib.repr(text)} is no text for {what}.')
     check(text, what)
 

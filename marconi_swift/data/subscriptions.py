@@ -136,7 +136,9 @@ class SubscriptionController(storage.Subscription):
         :raises marconi_swift.acceptable.Unacceptable: of the subscriber, the
             ttl or the options, which could not be handed out.
         """
-        _check({'subscriber': subscriber, 'ttl': ttl, 'options': options})
+        # Zaqar looks at subscribers when it makes a subscription.
+        acceptable.check_text(subscriber, 'the subscriber', shortest=0)
+        _check({'ttl': ttl, 'options': options})
         made = records.Subscription(
             id=names.new_message_id(), subscriber=subscriber, ttl=ttl,
             expires=records.now() + ttl, options=options)
