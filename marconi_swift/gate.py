@@ -35,8 +35,12 @@ import dataclasses
 import enum
 
 from marconi_swift import names
+from marconi_swift import notices
 from marconi_swift import records
 from marconi_swift.store import objects
+
+#: Stands for somebody whose name is none of this release's; nobody's claim.
+UNREADABLE = records.Pass(records.Hold('', 0), 0)
 
 
 class Entry(enum.Enum):
@@ -86,6 +90,8 @@ class Gates:
     def named(self, name: str) -> records.Pass | None:
         """Read who is named in a gate, if anybody is.
 
+        :data:`UNREADABLE` if that is more than this release can tell.
+
         Gates are written by PUT alone: X-Newest finds the last PUT on any
         replica that answers, and may miss a POST, since it compares when
         objects were PUT (``GetterSource`` in
@@ -93,7 +99,13 @@ class Gates:
         """
         stored = self.store.head(
             names.home(self.container, name), records.GATE + name)
-        return records.Pass.parse(stored.content_type) if stored else None
+        if stored is None:
+            return None
+        named = records.Pass.parse(stored.content_type)
+        if named is None:
+            notices.foreign(self.container, stored.name, 'gate')
+            return UNREADABLE
+        return named
 
     def clear(self, name: str, named: records.Pass) -> bool:
         """Take a name out of a gate: one's own, or one that is void.

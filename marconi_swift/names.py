@@ -30,6 +30,7 @@ but for the version, and for a digit that says the part.
 import hashlib
 import math
 import re
+import reprlib
 from typing import Any
 from typing import NamedTuple
 from urllib import parse
@@ -50,6 +51,10 @@ _NAME_MAX = 900
 _NONE, _EMPTY = '', '%'
 
 _HASHED = '%~'
+_SHA256 = re.compile('[0-9a-f]{64}')
+
+#: What percent-encoding leaves as it is.
+_PLAIN = re.compile('[A-Za-z0-9_.~-]*')
 
 _UUID = re.compile(
     r'[0-9a-f]{8}-[0-9a-f]{4}-[78][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}',
@@ -68,14 +73,26 @@ def encode(part: str | None, longest: int = _PART_MAX) -> str:
 
     The result has no ``/`` and no ``:``. Names whose encoding is longer are
     represented by their SHA-256, and can not be decoded.
+
+    :raises TypeError: it is no text.
     """
     if part is None:
         return _NONE
+    _check_type(part)
     # Names come from JSON, which can carry lone surrogates.
     quoted = parse.quote(part, safe='', errors='surrogatepass') or _EMPTY
-    if len(quoted) <= longest:
-        return quoted
+    return quoted if len(quoted) <= longest else hashed(part)
+
+
+def hashed(part: str) -> str:
+    """Represent a name by its SHA-256."""
     return _HASHED + _hash(part)
+
+
+def _check_type(text: Any) -> None:
+    if not isinstance(text, str):
+        raise TypeError('a name, project or subscriber is text, not '
+                        f'{reprlib.repr(text)}')
 
 
 def _hash(text: str) -> str:
@@ -94,6 +111,19 @@ def decode(encoded: str) -> str | None:
     if encoded == _EMPTY:
         return ''
     return parse.unquote(encoded, errors='surrogatepass')
+
+
+def _is_encoded(text: str, longest: int = _PART_MAX) -> bool:
+    """Tell whether this is what :func:`encode` makes of something."""
+    if _PLAIN.fullmatch(text):
+        return len(text) <= longest
+    if text.startswith(_HASHED):
+        return bool(_SHA256.fullmatch(text.removeprefix(_HASHED)))
+    try:
+        return encode(decode(text), longest) == text
+    except ValueError:
+        # Of UnicodeDecodeError, too.
+        return False
 
 
 #: Kinds of containers of which there can be many.
@@ -129,7 +159,8 @@ def parse_container(prefix: str, container: str) -> Place | None:
         return Place(ELECTIONS)
     if rest[2:] and kind in _SPREAD and _PART.fullmatch(rest[2]):
         del rest[2]
-    if kind not in _SCOPED or len(rest) != 2:
+    if kind not in _SCOPED or len(rest) != 2 or not all(
+            map(_is_encoded, rest)):
         return None
     try:
         return Place(kind, *map(decode, rest))
@@ -189,7 +220,11 @@ def subscription_id(name: str) -> str:
 
 
 def subscriber(url: str) -> str:
-    """Name what says which subscription a subscriber has, however long."""
+    """Name what says which subscription a subscriber has, however long.
+
+    :raises TypeError: it is no text.
+    """
+    _check_type(url)
     return f'subscriber/{_hash(url)}'
 
 
@@ -205,6 +240,13 @@ def scoped(project: str | None, name: str) -> str:
     sort by name as long as that is of the characters that Zaqar allows.
     """
     return f'{encode(project)}:{encode(name, _NAME_MAX) if name else ""}'
+
+
+def is_scoped(record: str) -> bool:
+    """Tell whether :func:`scoped` makes this name of something."""
+    project, _, name = record.partition(':')
+    return (name not in (_NONE, _EMPTY) and _is_encoded(project)
+            and _is_encoded(name, _NAME_MAX))
 
 
 def parse_scoped(record: str) -> tuple[str | None, str | None]:

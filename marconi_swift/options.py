@@ -402,7 +402,7 @@ def _convert(value: Any, name: str, where: str) -> Any:
         return None
     try:
         return _types()[name](value)
-    except (TypeError, ValueError) as exc:
+    except (TypeError, ValueError, OverflowError) as exc:
         raise InvalidConfiguration(
             f'{where} sets {name} to a value that it can not have: {exc}.'
         ) from None

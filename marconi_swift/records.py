@@ -34,6 +34,7 @@ import dataclasses
 import datetime
 import math
 from typing import Any
+from typing import TypeVar
 from urllib import parse
 
 from oslo_serialization import jsonutils
@@ -56,6 +57,19 @@ _OUTLIVES = 5
 #: the records, by our clocks; X-Delete-At only sweeps, by Swift's, and this
 #: much may the clocks differ before it sweeps what is not expired yet.
 SWEEP_AFTER = 60
+
+#: Larger numbers are not written; beyond, not every second is a float.
+_LARGEST = 2 ** 53
+
+#: What sorts after the ids of all moments that Python has dates for.
+_NEVER = names.first_id(253_402_300_800)
+
+_N = TypeVar('_N', int, float)
+
+#: Longest id of a client that is kept as it is, percent-encoded: all of a
+#: Content-Type has to fit the extended attributes of Swift's disks (4 kB on
+#: ext4), beside what else Swift keeps there.
+_POSTER_MAX = 1024
 
 
 def now() -> float:
@@ -103,9 +117,19 @@ class Pass:
         given = _parameters(content_type)
         try:
             hold = _hold(given) if given else None
-            return cls(hold, int(given['grace'])) if given and hold else None
+            return cls(hold, _whole(given['grace'])) if (
+                given and hold) else None
         except (KeyError, ValueError):
             return None
+
+
+def poster(client: Any) -> str:
+    """What stands for a client as the poster of a message: its id.
+
+    If that is too long, a hash of it.
+    """
+    name = str(client)
+    return name if len(_quoted(name)) <= _POSTER_MAX else names.hashed(name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +140,7 @@ class Message:
     #: Seconds, as the API shows it.
     ttl: int
     expires: float
-    #: Client id of the poster, any string.
+    #: As :func:`poster` says.
     poster: str
     #: Neither listed nor claimed before this moment.
     delayed_until: float = 0.0
@@ -203,17 +227,17 @@ class Message:
     def parse(cls, name: str, content_type: str) -> 'Message | None':
         """Undo :meth:`content_type`; None if this is no message of ours."""
         given = _parameters(content_type)
-        if given is None or not names.is_message_id(name):
+        if given is None or not _could_be_made(name):
             return None
         try:
             return cls(
                 id=name,
-                ttl=int(given['ttl']),
-                expires=float(given['expires']),
+                ttl=_whole(given['ttl']),
+                expires=_number(given['expires']),
                 poster=given['poster'],
-                delayed_until=float(given.get('delayed', 0)),
+                delayed_until=_number(given.get('delayed', '0')),
                 checksum=given.get('checksum'),
-                claim_count=int(given.get('count', 0)),
+                claim_count=_whole(given.get('count', '0')),
                 hold=_hold(given))
         except (KeyError, ValueError):
             return None
@@ -324,9 +348,10 @@ class Claim:
             if entered is None:
                 return None
             return cls(
-                id=claim_id, ttl=int(given['ttl']),
-                renewed=float(given['renewed']), until=int(given['until']),
-                lasts=int(given['lasts']), lifetime=int(given['lifetime']),
+                id=claim_id, ttl=_whole(given['ttl']),
+                renewed=_number(given['renewed']),
+                until=_whole(given['until']), lasts=_whole(given['lasts']),
+                lifetime=_whole(given['lifetime']),
                 entered=entered,
                 won={name: message for name, message in won.items()
                      if message is not None})
@@ -392,22 +417,28 @@ class Subscription:
         given = _parameters(content_type)
         try:
             stored = load(body)
-            if given is None or stored['v'] != int(_VERSION):
+            if (given is None or stored['v'] != int(_VERSION)
+                    or not names.is_message_id(subscription_id)
+                    or not isinstance(stored['subscriber'], str)):
                 return None
             return cls(
                 id=subscription_id, subscriber=stored['subscriber'],
-                ttl=int(given['ttl']), expires=float(given['expires']),
+                ttl=_whole(given['ttl']), expires=_number(given['expires']),
                 options=stored['options'],
                 confirmed=given['confirmed'] == '1')
         except (KeyError, ValueError, TypeError):
             return None
 
 
+def _could_be_made(message_id: str) -> bool:
+    return names.is_message_id(message_id) and message_id < _NEVER
+
+
 def expires(content_type: str) -> float | None:
     """When what a listing shows expires; None if it is none of ours."""
     given = _parameters(content_type) or {}
     try:
-        return float(given['expires'])
+        return _number(given['expires'])
     except (KeyError, ValueError):
         return None
 
@@ -424,7 +455,7 @@ def digests(content_type: str, at: float) -> list[str]:
     """
     given = _parameters(content_type) or {}
     try:
-        live = int(given['until']) > at
+        live = _whole(given['until']) > at
     except (KeyError, ValueError):
         return []
     return given.get('won', '').split('.') if live else []
@@ -443,12 +474,12 @@ def delete_at(name: str, content_type: str) -> float | None:
     given = _parameters(content_type) or {}
     try:
         if 'expires' in given:
-            return float(given['expires']) + SWEEP_AFTER
+            return _number(given['expires']) + SWEEP_AFTER
         if 'won' in given:
-            return int(given['until']) + SWEEP_AFTER
+            return _whole(given['until']) + SWEEP_AFTER
         if name.startswith(GATE):
-            return int(given['until']) + _OUTLIVES
-        return int(given['until'])
+            return _whole(given['until']) + _OUTLIVES
+        return _whole(given['until'])
     except (KeyError, ValueError):
         return None
 
@@ -459,6 +490,24 @@ def _age(since: float, at: float) -> int:
     return max(0, math.floor(round(at - since, 3)))
 
 
+def _number(text: str) -> float:
+    return _checked(float(text))
+
+
+def _whole(text: str) -> int:
+    return _checked(int(text))
+
+
+def _checked(number: _N) -> _N:
+    """Return a number that can be computed with.
+
+    :raises ValueError: it is infinite, none at all, or too large.
+    """
+    if not -_LARGEST < number < _LARGEST:
+        raise ValueError(f'{number} is no number that is written')
+    return number
+
+
 def _hold_parameters(hold: Hold) -> dict[str, str]:
     return {'claim': hold.claim, 'until': str(hold.until)}
 
@@ -466,7 +515,7 @@ def _hold_parameters(hold: Hold) -> dict[str, str]:
 def _hold(given: Mapping[str, str]) -> Hold | None:
     if 'claim' not in given:
         return None
-    return Hold(given['claim'], int(given['until']))
+    return Hold(given['claim'], _whole(given['until']))
 
 
 def _content_type(parameters: Mapping[str, str]) -> str:
@@ -476,8 +525,11 @@ def _content_type(parameters: Mapping[str, str]) -> str:
     (``swift.common.utils.parse_content_type``).
     """
     return ';'.join([_MEDIA_TYPE, f'v={_VERSION}', *(
-        f'{key}={parse.quote(value, safe="", errors="surrogatepass")}'
-        for key, value in parameters.items())])
+        f'{key}={_quoted(value)}' for key, value in parameters.items())])
+
+
+def _quoted(value: str) -> str:
+    return parse.quote(value, safe='', errors='surrogatepass')
 
 
 def _parameters(content_type: str) -> dict[str, str] | None:
@@ -486,7 +538,10 @@ def _parameters(content_type: str) -> dict[str, str] | None:
     given = {}
     for parameter in parameters:
         key, _, value = parameter.strip().partition('=')
-        given[key] = parse.unquote(value, errors='surrogatepass')
+        try:
+            given[key] = parse.unquote(value, errors='surrogatepass')
+        except UnicodeDecodeError:
+            return None
     if media_type.strip() != _MEDIA_TYPE or given.pop('v', '') != _VERSION:
         return None
     return given
@@ -505,6 +560,9 @@ def dump(body: Any) -> bytes:
 def load(body: bytes) -> Any:
     """Undo :func:`dump`.
 
-    :raises ValueError: it is no JSON.
+    :raises ValueError: it is no JSON, or nested deeper than Python reads.
     """
-    return jsonutils.loads(body)
+    try:
+        return jsonutils.loads(body)
+    except RecursionError as exc:
+        raise ValueError(str(exc)) from exc

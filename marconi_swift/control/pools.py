@@ -28,6 +28,7 @@ from typing import Any
 from zaqar import storage
 from zaqar.storage import errors
 
+from marconi_swift import acceptable
 from marconi_swift import names
 from marconi_swift import options as our_options
 from marconi_swift.control import registry
@@ -72,9 +73,10 @@ class PoolsController(storage.PoolsBase):
 
         :raises zaqar.storage.errors.PoolAlreadyExists: another pool has that
             URI.
-        :raises InvalidOptions: this driver can not work with its options.
+        :raises InvalidOptions: they could not be shown, or this driver can
+            not work with them.
         """
-        _check_options(uri, options or {})
+        _check({'uri': uri, 'flavor': flavor, 'options': options or {}})
         self._check_uri(name, uri)
         self._registry.replace(_key(name), {
             'name': name, 'weight': weight, 'uri': uri,
@@ -96,7 +98,8 @@ class PoolsController(storage.PoolsBase):
                 if pool['flavor'] == wanted]
 
     def _exists(self, name: str) -> bool:
-        return self._registry.exists(_key(name))
+        # Zaqar's API of flavors asks for whatever it is given.
+        return isinstance(name, str) and self._registry.exists(_key(name))
 
     def _delete(self, name: str) -> None:
         """Forget a pool; what is stored in it stays there.
@@ -121,6 +124,7 @@ class PoolsController(storage.PoolsBase):
         :raises zaqar.storage.errors.PoolDoesNotExist: there is none.
         :raises zaqar.storage.errors.PoolAlreadyExists: another pool has that
             URI.
+        :raises InvalidOptions: as :meth:`create`.
         """
         changes = {field: kwargs[field] for field in _FIELDS
                    if kwargs.get(field) is not None}
@@ -128,6 +132,7 @@ class PoolsController(storage.PoolsBase):
             raise AssertionError(
                 f'None of {", ".join(_FIELDS)} is given for pool {name}.')
         pool = self._load(name)
+        _check({**pool, **changes})
         if 'uri' in changes:
             self._check_uri(name, changes['uri'])
         if 'flavor' in changes:
@@ -157,12 +162,15 @@ class PoolsController(storage.PoolsBase):
                 raise errors.PoolAlreadyExists()
 
 
-def _check_options(uri: str, given: Mapping[str, Any]) -> None:
-    """Refuse a pool of this driver that could not be opened later."""
-    if uri.partition(':')[0] != our_options.SCHEME:
-        return
+def _check(pool: Mapping[str, Any]) -> None:
+    """Refuse a pool that could not be shown, or opened by this driver."""
     try:
-        our_options.check_pool(given)
+        for field in ('uri', 'flavor', 'options'):
+            acceptable.check(pool[field], f'the {field} of a pool')
+        if pool['uri'].partition(':')[0] == our_options.SCHEME:
+            our_options.check_pool(pool['options'])
+    except acceptable.Unacceptable as exc:
+        raise InvalidOptions(str(exc)) from exc
     except our_options.InvalidConfiguration as exc:
         raise InvalidOptions(str(exc)) from exc
 

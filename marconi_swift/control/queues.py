@@ -26,9 +26,11 @@ import time
 from typing import Any
 from typing import ClassVar
 
+from oslo_serialization import jsonutils
 from zaqar import storage
 from zaqar.storage import errors
 
+from marconi_swift import acceptable
 from marconi_swift import cache
 from marconi_swift import names
 from marconi_swift.control import registry
@@ -84,7 +86,12 @@ class _Controller:
         self, name: str, metadata: dict[str, Any] | None = None,
         project: str | None = None,
     ) -> bool:
-        """Create it unless it is there; exactly one creator is told True."""
+        """Create it unless it is there; exactly one creator is told True.
+
+        :raises marconi_swift.acceptable.Unacceptable: the metadata could not
+            be handed out.
+        """
+        acceptable.check(metadata, 'the metadata')
         key = names.scoped(project, name)
         created = self._registry.create(key, {
             'project': project, 'name': name, 'metadata': metadata or {}})
@@ -135,7 +142,9 @@ class _Controller:
         there again.
 
         :raises zaqar.storage.errors.DoesNotExist: it is not there.
+        :raises marconi_swift.acceptable.Unacceptable: as :meth:`create`.
         """
+        acceptable.check(metadata, 'the metadata')
         key = names.scoped(project, name)
         record = self._registry.read(key)
         if record is None:
@@ -202,7 +211,8 @@ class _Controller:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)
+    text: str = jsonutils.dumps(value, sort_keys=True)
+    return text
 
 
 class QueueController(_Controller, storage.Queue):

@@ -11,23 +11,24 @@
 # under the License.
 """A named set of small JSON objects: the control plane's only storage.
 
-One container holds one kind of record. A record's object name sorts as its
-owner wants it listed, and its body is JSON with a version:
-``{"v": 1, ...}``.
+One container holds one kind of record. A record's object name is that of
+:func:`marconi_swift.names.scoped`, and its body is JSON with a version:
+``{"v": 1, ...}``. What is called otherwise, has another version or lacks what
+its kind has, is not a record: it is told of in the log, left out and kept.
 """
 
 from collections.abc import Iterator
+from collections.abc import Mapping
 import itertools
 import json
 from typing import Any
 
-from oslo_log import log as logging
-
+from marconi_swift import acceptable
 from marconi_swift import election
 from marconi_swift import names
+from marconi_swift import notices
+from marconi_swift import records
 from marconi_swift.store import objects
-
-LOG = logging.getLogger(__name__)
 
 _CONTENT_TYPE = 'application/json'
 _VERSION = 1
@@ -35,12 +36,28 @@ _VERSION = 1
 #: Records that are read at a time while a page is being filled.
 _READ_AHEAD = 20
 
+_TEXT_OR_NONE = (str, type(None))
+
+_NAMED: Mapping[str, Any] = {
+    'project': _TEXT_OR_NONE, 'name': str, 'metadata': dict}
+
+#: What the records of each kind have, and of which types.
+KINDS: Mapping[str, Mapping[str, Any]] = {
+    'queues': _NAMED,
+    'topics': _NAMED,
+    'pools': {'name': str, 'uri': str, 'weight': int,
+              'flavor': _TEXT_OR_NONE, 'options': dict},
+    'flavors': {'name': str, 'project': _TEXT_OR_NONE,
+                'capabilities': (dict, list)},
+    'catalogue': {'project': _TEXT_OR_NONE, 'queue': str, 'pool': str},
+}
+
 
 class Registry:
     """The records of one kind.
 
     :param elections: decide who creates a record; in the same account.
-    :param kind: what the records are, such as ``queues``.
+    :param kind: what the records are, one of :data:`KINDS`.
     """
 
     def __init__(
@@ -50,19 +67,28 @@ class Registry:
         self._store = store
         self._elections = elections
         self._container = names.registry(elections.prefix, kind)
+        self._kind = kind
+        self._fields = KINDS[kind]
 
     def create(self, name: str, record: dict[str, Any]) -> bool:
         """Store a record unless there is one; whether this call did.
 
         Of creators at the same moment exactly one is told True; see
         :meth:`marconi_swift.election.Elections.once`.
+
+        :raises marconi_swift.acceptable.Unacceptable: the name is empty.
         """
+        _check(name)
         return self._elections.once(
             f'{self._container}/{name}', lambda: self.exists(name),
             lambda store: self._put(store, name, record))
 
     def replace(self, name: str, record: dict[str, Any]) -> None:
-        """Store a record, whatever is there; the last writer wins."""
+        """Store a record, whatever is there; the last writer wins.
+
+        :raises marconi_swift.acceptable.Unacceptable: the name is empty.
+        """
+        _check(name)
         self._put(self._store, name, record)
 
     def read(self, name: str) -> dict[str, Any] | None:
@@ -91,6 +117,16 @@ class Registry:
         :param marker: the name after which to start.
         :param first: how many will probably be asked for.
         """
+        for name in self.listed(prefix, marker, first):
+            if names.is_scoped(name):
+                yield name
+            else:
+                self._report_foreign(name)
+
+    def listed(
+        self, prefix: str = '', marker: str = '', first: int = objects.PAGE,
+    ) -> Iterator[str]:
+        """As :meth:`names`, also of what is no record."""
         for row in self._store.rows(self._container, prefix=prefix,
                                     marker=marker, first=first):
             yield row.name
@@ -127,17 +163,35 @@ class Registry:
     def _load(self, stored: objects.StoredObject) -> dict[str, Any] | None:
         try:
             record = json.loads(stored.body)
-            known = record.pop('v', None) == _VERSION
-        except (ValueError, AttributeError):
-            known = False
-        if not known:
-            LOG.warning(
-                'Ignoring %(name)s in container %(container)s: it is no '
-                'record of this release. Remove it, or upgrade.',
-                {'name': stored.name, 'container': self._container})
+        except (ValueError, RecursionError):
+            record = None
+        if (not isinstance(record, dict) or record.pop('v', None) != _VERSION
+                or not self._is_complete(record)
+                or _name(record) != stored.name):
+            self._report_foreign(stored.name)
             return None
-        return dict(record)
+        return record
+
+    def _is_complete(self, record: Mapping[str, Any]) -> bool:
+        return all(field in record and isinstance(record[field], kind)
+                   for field, kind in self._fields.items())
+
+    def _report_foreign(self, name: str) -> None:
+        notices.foreign(
+            self._container, name, f'record of the {self._kind}')
+
+
+def _check(name: str) -> None:
+    if not names.is_scoped(name):
+        raise acceptable.Unacceptable(f'{name} is no name of a record.')
+
+
+def _name(record: Mapping[str, Any]) -> str:
+    """What a complete record is called; pools are of no project."""
+    return names.scoped(record.get('project'),
+                        record['queue'] if 'queue' in record
+                        else record['name'])
 
 
 def _dump(record: dict[str, Any]) -> bytes:
-    return json.dumps({'v': _VERSION, **record}).encode()
+    return records.dump({'v': _VERSION, **record})

@@ -32,6 +32,7 @@ import itertools
 
 from marconi_swift import gate
 from marconi_swift import names
+from marconi_swift import notices
 from marconi_swift import records
 from marconi_swift.store import errors
 from marconi_swift.store import objects
@@ -66,8 +67,11 @@ class ClaimRecords:
         stored = self.store.read(*self._place(claim_id), newest=True)
         if stored is None:
             return None
-        return records.Claim.parse(
+        claim = records.Claim.parse(
             claim_id, stored.content_type, stored.body)
+        if claim is None:
+            notices.foreign(self.container, stored.name, 'claim')
+        return claim
 
     def live(self, at: float, parts: int) -> Iterator[records.Claim]:
         """Read all claims that are live at a moment, oldest first.

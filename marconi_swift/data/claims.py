@@ -12,6 +12,7 @@
 """Claims: exclusive, for a time, and renewed or released by their owner."""
 
 from collections.abc import Iterator
+from collections.abc import Mapping
 import dataclasses
 import time
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 from zaqar import storage
 from zaqar.storage import errors
 
+from marconi_swift import acceptable
 from marconi_swift import names
 from marconi_swift import records
 from marconi_swift.data import listing
@@ -58,13 +60,13 @@ class ClaimController(storage.Claim):
             longer than the option claim_attempt_limit says.
         """
         target = self._queue(queue, project)
-        attempt = target.attempt(
-            int(metadata['ttl']), int(metadata['grace']))
+        ttl, grace = _terms(metadata)
+        attempt = target.attempt(ttl, grace)
         won = taking.take(target, attempt, min(limit, _MOST))
         if not won:
             return None, iter(())
         claim = records.Claim.made(
-            attempt.mine, int(metadata['ttl']), attempt.at,
+            attempt.mine, ttl, attempt.at,
             {read.message.id: read.message for read in won})
         target.claims.create(claim)
         if attempt.over:
@@ -105,12 +107,14 @@ class ClaimController(storage.Claim):
 
         :raises zaqar.storage.errors.ClaimDoesNotExist: or it has expired,
             perhaps while it was being renewed.
+        :raises marconi_swift.acceptable.Unacceptable: no messages live that
+            long.
         """
         target = self._queue(queue, project)
         claim = self._live(target, queue, claim_id, project)
+        ttl, grace = _terms(metadata)
         at = records.now()
-        renewed = claim.extended(
-            int(metadata['ttl']), int(metadata['grace']), at)
+        renewed = claim.extended(ttl, grace, at)
         target = target.until(time.monotonic() + claim.until - at)
 
         def renew(message: records.Message) -> None:
@@ -170,3 +174,13 @@ class ClaimController(storage.Claim):
             names.home(target.messages, message.id), message.id,
             content_type=message.content_type(), delete_at=message.delete_at)
         return outcome is objects.Outcome.DONE
+
+
+def _terms(metadata: Mapping[str, Any]) -> tuple[int, int]:
+    """The ttl and grace of a claim; Zaqar limits no grace of a renewal.
+
+    :raises marconi_swift.acceptable.Unacceptable: no messages live that long.
+    """
+    ttl, grace = int(metadata['ttl']), int(metadata['grace'])
+    acceptable.check_lifetime(grace, 'the grace of a claim', shortest=0)
+    return ttl, grace

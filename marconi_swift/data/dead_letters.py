@@ -12,12 +12,15 @@
 """Dead letter queues: where messages go that were claimed too often."""
 
 import dataclasses
+import reprlib
 import threading
 from typing import Any
 
 from zaqar.storage import errors
+from zaqar.transport import validation
 
 from marconi_swift import names
+from marconi_swift import notices
 from marconi_swift import records
 from marconi_swift.data import listing
 from marconi_swift.data import spread
@@ -70,11 +73,35 @@ class DeadLetters:
         target = metadata.get('_dead_letter_queue')
         if not max_claims or not target:
             return None
+        if not self._works(max_claims, target):
+            notices.warn(
+                f'{self._source} dead letters',
+                'The messages of queue %(queue)s of project %(project)s stay '
+                'in it, however often they are claimed: its metadata '
+                '_dead_letter_queue, %(target)s, must be the name of '
+                'another queue, and _max_claim_count, %(max)s, a number of '
+                'claims.',
+                {'queue': self.queue, 'project': self.project,
+                 'target': reprlib.repr(target),
+                 'max': reprlib.repr(max_claims)})
+            return None
         return _Rule(
             max_claims, target,
             names.messages(self.settings.container_prefix, self.project,
                            target),
             metadata.get('_dead_letter_queue_messages_ttl'))
+
+    def _works(self, max_claims: Any, target: Any) -> bool:
+        """Whether messages can be moved by these metadata.
+
+        Zaqar takes any JSON for the one and any number for the other. A
+        name that it would refuse as a queue's, nobody could read messages
+        from; and a message that is moved to where it is, is deleted.
+        """
+        return (isinstance(max_claims, int) and max_claims > 0
+                and isinstance(target, str) and target != self.queue
+                and len(target) <= validation.QUEUE_NAME_MAX_LEN
+                and validation.QUEUE_NAME_REGEX.fullmatch(target) is not None)
 
     def due(self, message: records.Message) -> bool:
         """Whether a message was claimed as often as it may be.

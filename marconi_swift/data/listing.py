@@ -17,14 +17,11 @@ import itertools
 from typing import Any
 from typing import NamedTuple
 
-from oslo_log import log as logging
-
 from marconi_swift import names
+from marconi_swift import notices
 from marconi_swift import records
 from marconi_swift.data import spread
 from marconi_swift.store import objects
-
-LOG = logging.getLogger(__name__)
 
 #: Messages that :func:`everything` reads side by side.
 _READ_AHEAD = 100
@@ -131,7 +128,4 @@ def everything(
 
 
 def _report_foreign(container: str, name: str) -> None:
-    LOG.warning(
-        'Ignoring %(name)r in container %(container)s: it is no message that '
-        'this release can read. Remove it, or upgrade.',
-        {'name': name, 'container': container})
+    notices.foreign(container, name, 'message')

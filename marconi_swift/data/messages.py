@@ -37,6 +37,7 @@ from zaqar import storage
 from zaqar.storage import errors
 from zaqar.storage import utils
 
+from marconi_swift import acceptable
 from marconi_swift import names
 from marconi_swift import records
 from marconi_swift.data import listing
@@ -92,9 +93,12 @@ class MessageController(storage.Message):
 
         :raises zaqar.storage.errors.QueueDoesNotExist: nothing was stored.
         :raises zaqar.storage.errors.ConnectionError: see above.
+        :raises marconi_swift.acceptable.Unacceptable: a body could not be
+            handed out.
         """
         parts = self._parts(project, queue)
         count = parts.for_posting()
+        poster = records.poster(client_uuid)
         drafts: list[_Draft] = []
         # Of those that may be stored, if one failed.
         stored: list[str] = []
@@ -105,7 +109,7 @@ class MessageController(storage.Message):
             while batch := list(itertools.islice(
                     waiting, self._settings.fan_out)):
                 began = time.monotonic()
-                made = [self._draft(message, str(client_uuid), count)
+                made = [self._draft(message, poster, count)
                         for message in batch]
                 drafts += made
                 unplaced = self._place(parts.first, made, stored)
@@ -118,7 +122,8 @@ class MessageController(storage.Message):
                     # It may have been deleted while the room was made.
                     self._check_queue(queue, project)
                 self._check_time(began)
-        except (store_errors.SwiftError, errors.QueueDoesNotExist):
+        except (store_errors.SwiftError, errors.QueueDoesNotExist,
+                acceptable.Unacceptable):
             self._take_back(parts.first, stored)
             raise
         return [draft.message.id for draft in drafts]
@@ -142,10 +147,13 @@ class MessageController(storage.Message):
         there; Zaqar's API lets no user say so.
 
         :param parts: how many there are to put it in.
+        :raises marconi_swift.acceptable.Unacceptable: see :meth:`post`.
         """
         at = records.now()
         ttl, delay = int(message['ttl']), int(message.get('delay') or 0)
         body = message.get('body', {})
+        # First, since nothing else is made of what is refused.
+        dumped = acceptable.dump(body, 'the body of a message')
         return _Draft(
             records.Message(
                 id=names.new_message_id(spread.draw(parts)), ttl=ttl,
@@ -153,7 +161,7 @@ class MessageController(storage.Message):
                 delayed_until=at + delay if delay else 0.0,
                 checksum=self.checksum(message.get('body')),
                 claim_count=int(message.get('claim_count') or 0)),
-            records.dump(body))
+            dumped)
 
     def checksum(self, body: Any) -> str | None:
         """The checksum of a body, if Zaqar is to have one."""
@@ -296,7 +304,8 @@ class MessageController(storage.Message):
         if start is None:
             return iter((iter(()), None))
         at = records.now()
-        hidden = None if echo or client_uuid is None else str(client_uuid)
+        hidden = None if echo or client_uuid is None else (
+            records.poster(client_uuid))
 
         def wanted(message: records.Message) -> bool:
             return ((include_claimed or not message.held(at))

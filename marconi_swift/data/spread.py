@@ -39,11 +39,13 @@ from collections.abc import Sequence
 import dataclasses
 import math
 import random
+import re
 from typing import Any
 from typing import Self
 
 from marconi_swift import cache
 from marconi_swift import names
+from marconi_swift import notices
 from marconi_swift import options
 from marconi_swift.store import objects
 
@@ -51,6 +53,7 @@ from marconi_swift.store import objects
 KEY = '_containers'
 
 _COUNT = 'spread-'
+_NUMBER = re.compile('[0-9]{1,9}')
 
 #: Queues whose number of parts a process remembers at a time.
 _REMEMBERED = 1000
@@ -219,10 +222,24 @@ class Parts:
         if metadata is None:
             self.count = max(self.count, self._spread.usual)
             return
-        self.count = max([1, *(
-            int(name.removeprefix(_COUNT)) for name in metadata
-            if name.startswith(_COUNT))])
+        marks = [name for name in metadata if name.startswith(_COUNT)]
+        for name in marks:
+            if _counted(name) is None:
+                notices.foreign(
+                    self.first, name, 'number of containers')
+        self.count = max([1, *filter(None, map(_counted, marks))])
         self._spread.known.keep(self.first, self.count)
+
+
+def _counted(name: str) -> int | None:
+    """The number of parts that metadata of a container tell of.
+
+    None if it is none that this release makes.
+    """
+    count = name.removeprefix(_COUNT)
+    if not _NUMBER.fullmatch(count) or int(count) > names.PARTS_MAX:
+        return None
+    return int(count)
 
 
 class _Listed:

@@ -30,24 +30,25 @@ there is none.
 """
 
 import bisect
+import builtins
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Mapping
 import dataclasses
 import itertools
 import math
 from typing import Any
 from typing import NamedTuple
 
-from oslo_log import log as logging
 from zaqar import storage
 from zaqar.storage import errors
 
+from marconi_swift import acceptable
 from marconi_swift import cache
 from marconi_swift import names
+from marconi_swift import notices
 from marconi_swift import records
 from marconi_swift.store import objects
-
-LOG = logging.getLogger(__name__)
 
 #: Bytes of subscriptions' bodies that a process remembers.
 _BODIES = 16 * 2 ** 20
@@ -108,15 +109,9 @@ class SubscriptionController(storage.Subscription):
                 container, lambda: self._rows(container))
             start = 0
         at = records.now()
-        page = [*itertools.islice(
-            (row for row in itertools.islice(rows, start, None)
-             if row.expires > at), limit)]
-        found = self._store.each(
-            lambda row: self._listed(container, row), page)
-        return iter((
-            iter([subscription.shown(queue, at) for subscription in found
-                  if subscription and not subscription.expired(at)]),
-            page[-1].id if page else None))
+        page, last = self._fill(
+            container, itertools.islice(rows, start, None), at, limit)
+        return iter((iter([found.shown(queue, at) for found in page]), last))
 
     def get(
         self, queue: str, subscription_id: str, project: str | None = None,
@@ -137,7 +132,13 @@ class SubscriptionController(storage.Subscription):
 
         Of creators at the same moment exactly one is given an id. The queue
         need not exist.
+
+        :raises marconi_swift.acceptable.Unacceptable: of the subscriber, the
+            ttl or the options, which could not be handed out.
         """
+        # Zaqar looks at subscribers when it makes a subscription.
+        acceptable.check_text(subscriber, 'the subscriber', shortest=0)
+        _check({'ttl': ttl, 'options': options})
         made = records.Subscription(
             id=names.new_message_id(), subscriber=subscriber, ttl=ttl,
             expires=records.now() + ttl, options=options)
@@ -159,6 +160,7 @@ class SubscriptionController(storage.Subscription):
             in this queue.
         :raises zaqar.storage.errors.SubscriptionAlreadyExists: the
             subscriber has one.
+        :raises marconi_swift.acceptable.Unacceptable: as :meth:`create`.
         """
         changes = {field: kwargs[field]
                    for field in ('subscriber', 'ttl', 'options')
@@ -167,6 +169,7 @@ class SubscriptionController(storage.Subscription):
             raise AssertionError(
                 'Neither subscriber nor ttl nor options are given for '
                 f'subscription {subscription_id}.')
+        _check(changes)
         container = self._container(project, queue)
         old = self._find(queue, subscription_id, project)
         if 'ttl' in changes:
@@ -345,25 +348,54 @@ class SubscriptionController(storage.Subscription):
                                  row.content_type, row.etag, expires))
         return tuple(rows)
 
+    def _fill(
+        self, container: str, rows: Iterator[_Row], at: float, limit: int,
+    ) -> tuple[builtins.list[records.Subscription], str | None]:
+        """Read a page, past what is no subscription, or none any more.
+
+        :returns: with it, the id in the last row that was looked at.
+        """
+        page: builtins.list[records.Subscription] = []
+        last = None
+        live = (row for row in rows if row.expires > at)
+        while len(page) < limit and (
+                batch := [*itertools.islice(live, limit - len(page))]):
+            last = batch[-1].id
+            page += [found for found in self._store.each(
+                lambda row: self._listed(container, row), batch)
+                if found and not found.expired(at)]
+        return page, last
+
     def _listed(
         self, container: str, row: _Row,
     ) -> records.Subscription | None:
         """Read a subscription that is listed, unless that was done before."""
         key = (container, row.id)
         etag, body = self._bodies.find(key) or ('', b'')
-        if etag == row.etag:
-            return records.Subscription.parse(row.id, row.content_type, body)
-        stored = self._store.read(
-            container, names.subscription(row.id), newest=True)
-        if stored is None:
-            return None
-        self._bodies.keep(key, (stored.etag, stored.body))
-        return records.Subscription.parse(
-            row.id, stored.content_type, stored.body)
+        content_type = row.content_type
+        if etag != row.etag:
+            stored = self._store.read(
+                container, names.subscription(row.id), newest=True)
+            if stored is None:
+                return None
+            content_type, body = stored.content_type, stored.body
+            self._bodies.keep(key, (stored.etag, body))
+        found = records.Subscription.parse(row.id, content_type, body)
+        if found is None:
+            _report_foreign(container, names.subscription(row.id))
+        return found
+
+
+def _check(given: Mapping[str, Any]) -> None:
+    """Refuse what could not be handed out; Zaqar looks at no empty ones."""
+    if 'subscriber' in given:
+        acceptable.check_text(given['subscriber'], 'the subscriber')
+    if 'ttl' in given:
+        acceptable.check_lifetime(
+            given['ttl'], 'the ttl of the subscription')
+    if 'options' in given:
+        acceptable.check(given['options'], 'the options of the subscription')
 
 
 def _report_foreign(container: str, name: str) -> None:
-    LOG.warning(
-        'Ignoring %(name)r in container %(container)s: it is no subscription '
-        'that this release can read. Remove it, or upgrade.',
-        {'name': name, 'container': container})
+    notices.foreign(container, name, 'subscription')

@@ -327,7 +327,8 @@ class _Taking:
         """Try for a message whose gate and claim are void, if they are."""
         queue = self._queue
         named = queue.gates.named(hint.id)
-        if named is not None and not self._void(named.hold, hint.id):
+        if named is gate.UNREADABLE or (
+                named is not None and not self._void(named.hold, hint.id)):
             return Miss.GONE
         found = listing.read(queue.store, queue.messages, hint.id,
                              newest=True)
@@ -373,7 +374,7 @@ class _Taking:
         if taken is None:
             return Miss.CONTENDED
         named = queue.gates.named(message_id)
-        if named is None or attempt.over:
+        if named in (None, gate.UNREADABLE) or attempt.over:
             return Miss.CONTENDED
         if named != attempt.mine:
             self._write(message, named)

@@ -165,7 +165,7 @@ class Copier:
         assert message is not None
         return records.Message(
             id=name, ttl=message.ttl, expires=found.expires,
-            poster=message.client or self._unknown,
+            poster=records.poster(message.client or self._unknown),
             delayed_until=found.delayed_until,
             checksum=self._target.message_controller.checksum(message.body),
             claim_count=message.claims), message.body

@@ -145,7 +145,7 @@ def unreadable_records(control: drivers.ControlDriver) -> list[str]:
     for kind in _REGISTRIES:
         registry = control.registry(kind)
         for name in itertools.islice(
-                registry.names(first=_SAMPLE_READ), _SAMPLE_READ):
+                registry.listed(first=_SAMPLE_READ), _SAMPLE_READ):
             if registry.read(name) is None and registry.exists(name):
                 unknown.append(f'{kind} {name}')
     return unknown

@@ -22,6 +22,7 @@ from oslo_utils import fixture as oslo_fixture
 from zaqar.storage import errors
 
 from marconi_swift import names
+from marconi_swift import notices
 from marconi_swift import records
 from marconi_swift.store import errors as store_errors
 from tests.fixtures import fake_swift
@@ -168,6 +169,12 @@ class TestClaim(ClaimTest):
 
         self.assertEqual(['GET'], [
             request.method for request in self.swift.requests])
+
+    def test_that_is_none_is_not_renewed_for_any_time(self) -> None:
+        for claim_id in ('malformed', names.new_message_id()):
+            self.assertRaises(
+                errors.ClaimDoesNotExist, self.claims.update, 'q', claim_id,
+                {}, project='p')
 
     def test_of_a_missing_queue_is_empty(self) -> None:
         claim_id, messages = self.claims.create(
@@ -416,6 +423,29 @@ class TestDeadLetters(ClaimTest):
         self.pass_time(1)
         self.assertRaises(errors.MessageDoesNotExist, self.messages.get,
                           'dead', posted, project='p')
+
+    def test_stay_where_no_other_queue_is_named(self) -> None:
+        [posted] = self.post('bad')
+        for metadata in (
+                {'_dead_letter_queue': 'q', '_max_claim_count': 1},
+                *({'_dead_letter_queue': target, '_max_claim_count': 1}
+                  for target in (7, ['x'], {'x': 1}, True, 'a/b', '..\n',
+                                 'x' * 65)),
+                *({'_dead_letter_queue': 'dead', '_max_claim_count': often}
+                  for often in (-1, 1.5, '1', [1]))):
+            self.queues.set_metadata('q', metadata, project='p')
+            notices.forget()
+            log = self.useFixture(fixtures.FakeLogger())
+
+            for _ in range(3):
+                claim_id, claimed = self.claim(limit=1)
+                self.assertEqual(
+                    [posted], [message['id'] for message in claimed])
+                self.claims.delete('q', claim_id, project='p')
+
+            self.assertEqual(1, log.output.count('stay in it'), metadata)
+            self.assertEqual([], list(next(self.messages.list(
+                'dead', project='p', echo=True))), metadata)
 
     def test_are_never_lost_between_two_queues(self) -> None:
         for when in ('before', 'after'):

@@ -215,13 +215,32 @@ class TestPools(ControlTest):
                 ({'fan_out': 'many'}, 'fan_out'),
                 ({'clock_skew': -1}, 'clock_skew'),
                 ({'insecure': 'perhaps'}, 'insecure'),
-                ({'retries': [1]}, 'retries')):
+                ({'retries': [1]}, 'retries'),
+                ({'mine': '\ud800'}, 'the options of a pool'),
+                ({'fan_out': float('inf')}, 'fan_out')):
             error = self.assertRaises(
                 errors.PoolCapabilitiesMismatch, self.pools.create, 'a', 1,
                 'marconi-swift://', options=given)
 
             self.assertIn(said, str(error))
             self.assertFalse(self.pools.exists('a'))
+
+    def test_are_not_made_such_as_could_not_be_shown(self) -> None:
+        self.create('a', 'marconi-swift://')
+        before = self.pools.get('a', detailed=True)
+
+        for changes in ({'flavor': '\ud800'},
+                        {'uri': 'marconi-swift://\ud800'},
+                        {'options': {'fan_out': 'many'}},
+                        {'weight': 2, 'options': {'a': '\ud800'}}):
+            self.assertRaises(errors.PoolCapabilitiesMismatch,
+                              self.pools.update, 'a', **changes)
+
+        self.assertEqual(before, self.pools.get('a', detailed=True))
+
+    def test_have_names(self) -> None:
+        for name in (None, True, 7, ['a'], {}):
+            self.assertFalse(self.pools.exists(name))
 
     def test_have_the_options_that_they_are_given(self) -> None:
         given = {'container_prefix': 'mine', 'fan_out': 4, 'other': 'a b'}

@@ -23,7 +23,7 @@ _PACKAGE = pathlib.Path(marconi_swift.__file__).parent
 
 #: From the top down; modules of one layer may import one another.
 _LAYERS = ('bench standalone manage', 'driver', 'data', 'control',
-           'gate election cache', 'records',
+           'gate election cache notices acceptable', 'records',
            'store', 'options names version')
 
 #: Who may import what of Swift's and Keystone's clients. The standalone

@@ -173,7 +173,7 @@ class TestPosting(QueueTest):
 
     def test_keeps_bodies_as_they_are(self) -> None:
         bodies = [None, 0, '', [], {}, {'a.b': {'$c': [1.5, None]}},
-                  'ü\N{SNOWMAN}\ud800', 'x' * 100_000, {'': ''}]
+                  'ü\N{SNOWMAN}\U0001f600', 'x' * 100_000, {'': ''}]
 
         self.post(*bodies)
 

@@ -27,6 +27,9 @@ _PROJECTS = strategies.one_of(
         '\N{SNOWMAN}' * 256, '\ud800', '\0', 'A', 'a']))
 _QUEUES = strategies.text(max_size=64)
 
+#: Of few letters, which mean something in names.
+_ALIKE = strategies.text(alphabet='a:/%~12F\u0301é\n', max_size=4)
+
 
 class TestEncoding(testtools.TestCase):
 
@@ -65,6 +68,30 @@ class TestEncoding(testtools.TestCase):
             self.assertLessEqual(len(container.encode()), 256)
             self.assertNotIn('/', container)
 
+    @given(_ALIKE, _ALIKE, _ALIKE, _ALIKE)
+    def test_no_two_queues_share_one_whose_names_are_much_alike(
+        self, project: str | None, queue: str, other_project: str | None,
+        other_queue: str,
+    ) -> None:
+        same = (project, queue) == (other_project, other_queue)
+        made: set[str] = set()
+        for name in (names.messages, names.claims, names.topic_messages,
+                     names.subscriptions):
+            one = name('p', project, queue)
+            other = name('p', other_project, other_queue)
+
+            self.assertEqual(same, one == other)
+            made |= {one, other, *(
+                names.part(one, number) for number in range(names.PARTS_MAX))}
+        scoped = {names.scoped(project, queue),
+                  names.scoped(other_project, other_queue)}
+        self.assertEqual(1 if same else 2, len(scoped))
+        # With the other's parts, no more are the same.
+        self.assertEqual(4 * names.PARTS_MAX + (0 if same else 4), len(made))
+        for container in made:
+            self.assertTrue(container.isascii() and container.isprintable())
+            self.assertNotIn('/', container)
+
     @given(_PROJECTS, _QUEUES)
     def test_records_fit_an_object_and_are_no_dot_segment(
         self, project: str | None, queue: str,
@@ -89,6 +116,32 @@ class TestEncoding(testtools.TestCase):
                              names.parse_scoped(name))
 
 
+class TestForeignNames(testtools.TestCase):
+
+    @given(_PROJECTS, _QUEUES.filter(bool))
+    def test_are_none_that_are_made(
+        self, project: str | None, queue: str,
+    ) -> None:
+        name = names.scoped(project, queue)
+
+        self.assertTrue(names.is_scoped(name))
+
+    @given(strategies.text(alphabet='ab:%~20cC/ü', max_size=12))
+    def test_are_all_others(self, name: str) -> None:
+        self.assertEqual(
+            names.is_scoped(name),
+            bool(name.partition(':')[2])
+            and _remade(name) == name)
+
+
+def _remade(name: str) -> str | None:
+    try:
+        project, queue = names.parse_scoped(name)
+    except ValueError:
+        return None
+    return names.scoped(project, queue or '')
+
+
 class TestParts(testtools.TestCase):
 
     @given(_PROJECTS, _QUEUES, strategies.integers(0, 15))
@@ -109,7 +162,11 @@ class TestParts(testtools.TestCase):
     def test_no_other_container_is_one(self) -> None:
         for name in ('p:messages:a:b:0', 'p:messages:a:b:g',
                      'p:messages:a:b:10', 'p:messages:a:b:', 'p:topic:a:b:1',
-                     'p:messages:a:b:1:1', 'p:subscriptions:a:b:1'):
+                     'p:messages:a:b:1:1', 'p:subscriptions:a:b:1',
+                     'p:messages:a', 'p:messages:a:%62', 'p:messages:a:%C3',
+                     'p:messages:a:%c3%bc', 'p:messages:a:ü',
+                     'p:messages:a:%~b', 'p:messages:a/b:c',
+                     'p:messages:a:' + 'b' * 97):
             self.assertIsNone(names.parse_container('p', name), name)
 
     @given(strategies.integers(0, 15))

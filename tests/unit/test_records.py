@@ -55,6 +55,17 @@ class TestMessage(testtools.TestCase):
         self.assertTrue(content_type.isascii())
         self.assertLess(len(content_type), 4096)
 
+    @given(strategies.text(min_size=1, max_size=300))
+    def test_of_any_client_fits_extended_attributes(
+        self, client: str,
+    ) -> None:
+        poster = records.poster(client)
+
+        self.assertLess(len(message(poster=poster).content_type()), 1200)
+        self.assertNotEqual(poster, records.poster(client + '1'))
+        if len(client) < 80:
+            self.assertEqual(client, poster)
+
     @given(strategies.text())
     def test_of_anybodys_making_is_none_of_ours(self, foreign: str) -> None:
         self.assertIsNone(records.Message.parse(_ID, foreign))

@@ -12,13 +12,16 @@
 
 """The page of stored formats leaves nothing out."""
 
+import json
 import pathlib
 
 import testtools
 
 from marconi_swift import names
 from marconi_swift import records
+from marconi_swift.control import registry
 import tests
+from tests.fixtures import conf
 
 PAGE = pathlib.Path(tests.__file__).parents[1].joinpath(
     'doc/source/contributor/stored-formats.rst').read_text()
@@ -34,14 +37,17 @@ SUBSCRIPTION = records.Subscription(
     options={})
 
 
+TYPES = (
+    PASS.content_type(), MESSAGE.content_type(), CLAIM.content_type(),
+    SUBSCRIPTION.content_type(), SUBSCRIPTION.holder_type(),
+    records.until_type(1))
+
+
 def _parameters() -> set[str]:
     """Names of all parameters that a Content-Type can have."""
     return {
         parameter.partition('=')[0]
-        for content_type in (
-            PASS.content_type(), MESSAGE.content_type(),
-            CLAIM.content_type(), SUBSCRIPTION.content_type(),
-            SUBSCRIPTION.holder_type(), records.until_type(1))
+        for content_type in TYPES
         for parameter in content_type.split(';')[1:]}
 
 
@@ -50,6 +56,31 @@ class TestStoredFormats(testtools.TestCase):
     def test_parameters_are_told(self) -> None:
         self.assertEqual([], [
             name for name in _parameters() if f'``{name}``' not in PAGE])
+
+    def test_all_say_their_version(self) -> None:
+        for content_type in TYPES:
+            self.assertIn('v=1', content_type.split(';'))
+        for body in (CLAIM.body(), SUBSCRIPTION.body()):
+            self.assertEqual(1, records.load(body)['v'])
+
+    def test_records_of_the_control_plane_are_told(self) -> None:
+        drivers = self.useFixture(conf.FakeDrivers(cache_time=0))
+        control = drivers.control
+        control.queue_controller.create('q', project='p')
+        control.topic_controller.create('q', project='p')
+        control.pools_controller.create('q', 1, 'redis://')
+        control.flavors_controller.create('q', project='p')
+        control.catalogue_controller.insert('p', 'q', 'q')
+
+        for kind, fields in registry.KINDS.items():
+            [row] = control.account.store.page(f'marconi:{kind}')
+            stored = control.account.store.read(
+                f'marconi:{kind}', row.name)
+            record = json.loads(stored.body)
+            self.assertEqual(1, record.pop('v'))
+            self.assertEqual(set(fields), set(record))
+            self.assertEqual(
+                [], [name for name in record if f'``{name}``' not in PAGE])
 
     def test_members_of_bodies_are_told(self) -> None:
         bodies = records.load(CLAIM.body()), records.load(SUBSCRIPTION.body())
