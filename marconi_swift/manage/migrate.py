@@ -125,24 +125,15 @@ class Migrate(
 
     def _target(self, queue: str) -> drivers.DataDriver:
         """The driver of the queue here; the queue is made if need be."""
-        deployment = self.deployment
-        try:
-            target = deployment.driver_of(queue, self._project)
-        except stores.NoSuchQueue as exc:
-            if deployment.conf.pooling:
-                raise ValueError(
-                    f'{exc} Make it through Zaqar first, which chooses one '
-                    'of the pools.') from None
-            target = deployment.opened(deployment.configured())
-            if self._writes:
-                deployment.queues(target).create(
-                    queue, metadata=dict(
-                        self._source.control.queue_controller.get(
-                            queue, project=self._project)),
-                    project=self._project)
+        def metadata() -> dict[str, Any]:
+            return dict(self._source.control.queue_controller.get(
+                queue, project=self._project))
+
+        target = self.deployment.driver_for(
+            queue, self._project, metadata if self._writes else None)
         if not isinstance(target, drivers.DataDriver):
             raise ValueError('It is to be in a store of another driver: see '
-                             f'{deployment.files()}.')
+                             f'{self.deployment.files()}.')
         return target
 
     def _subscribe(

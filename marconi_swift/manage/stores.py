@@ -178,6 +178,28 @@ class Deployment:
         self.check_queue(queue, project)
         return self.opened(self.store_of(queue, project))
 
+    def driver_for(
+        self, queue: str, project: str | None,
+        metadata: Callable[[], dict[str, Any]] | None,
+    ) -> Any:
+        """The same, and if there is no such queue, the one it is made in.
+
+        :param metadata: gives what a new queue gets; None makes none.
+        :raises ValueError: there is none, and only Zaqar can choose a pool.
+        """
+        try:
+            return self.driver_of(queue, project)
+        except NoSuchQueue as exc:
+            if self.conf.pooling:
+                raise ValueError(
+                    f'{exc} Make it through Zaqar first, which chooses one '
+                    'of the pools.') from None
+        driver = self.opened(self.configured())
+        if metadata:
+            self.queues(driver).create(
+                queue, metadata=metadata(), project=project)
+        return driver
+
     def opened(self, store: Store) -> Any:
         """The data driver of a store, open until this is closed."""
         if store.name not in self._opened:

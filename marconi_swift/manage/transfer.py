@@ -18,7 +18,6 @@ import datetime
 import os
 import pathlib
 import sys
-from typing import Any
 from typing import TextIO
 
 from cliff import command
@@ -28,7 +27,6 @@ from marconi_swift.manage import archive
 from marconi_swift.manage import commands
 from marconi_swift.manage import portable
 from marconi_swift.manage import progress
-from marconi_swift.manage import stores
 
 
 def _add_file_argument(parser: argparse.ArgumentParser, does: str) -> None:
@@ -143,7 +141,8 @@ class Import(commands.OnDeployment, command.Command):
         project = parsed_args.project or header.project
         if journal:
             self.done = journal.read(header)
-        driver = self._driver(name, project, header.metadata)
+        driver = self.deployment.driver_for(
+            name, project, lambda: header.metadata)
         posted = 0
         with progress.steps('messages') as done:
             for page in _pages(reader.messages(self.done)):
@@ -166,23 +165,6 @@ class Import(commands.OnDeployment, command.Command):
         self.done = line
         if journal:
             journal.write(header, line)
-
-    def _driver(
-        self, name: str, project: str | None, metadata: dict[str, Any],
-    ) -> Any:
-        """The driver of the queue, which is made if it is not there."""
-        deployment = self.deployment
-        try:
-            return deployment.driver_of(name, project)
-        except stores.NoSuchQueue as exc:
-            if deployment.conf.pooling:
-                raise ValueError(
-                    f'{exc} Make it through Zaqar first, which chooses one '
-                    'of the pools.') from None
-        driver = deployment.opened(deployment.configured())
-        deployment.queues(driver).create(
-            name, metadata=metadata, project=project)
-        return driver
 
 
 class Journal:
