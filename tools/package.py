@@ -38,11 +38,29 @@ PATIENCE = 1200.0
 WANTED = ('marconi_swift/py.typed', 'dist-info/entry_points.txt',
           'dist-info/licenses/LICENSE')
 
-#: Commands, and the extra that each needs.
-COMMANDS = {
-    'marconi-swift-manage': '',
-    'marconi-swift-standalone': '[standalone]',
-    'marconi-swift-bench': '[standalone,bench]',
+#: What must work where an extra alone is installed: programs of the
+#: environment, each with its arguments, in a checkout that has the package
+#: which is installed.
+TRIALS = {
+    '': [
+        'marconi-swift-manage --help',
+        'marconi-swift-manage complete',
+        'marconi-swift-status --help',
+    ],
+    '[standalone]': [
+        'marconi-swift-standalone --help',
+        'python tools/use_driver.py',
+    ],
+    '[cloud]': ['python tools/use_driver.py --keystone'],
+    '[bench]': [
+        'marconi-swift-bench --help',
+        'marconi-swift-bench run --quick --drivers marconi-swift --work life '
+        '--messages 2 --rounds 1 --json report.json',
+        'marconi-swift-bench plot report.json plots',
+    ],
+    # Lists the tests, for which it imports all of them.
+    '[test]': ['python -m testtools.run discover --list -s tests -t .'],
+    '[docs]': ['sphinx-build -W -q -b html doc/source doc/build'],
 }
 
 
@@ -99,8 +117,8 @@ def check() -> None:
         run(sys.executable, '-m', 'twine', 'check', '--strict', *built)
         [wheel] = first.glob('*.whl')
         check_contents(wheel)
-        check_commands(wheel, pathlib.Path(name))
-        check_driver(wheel, pathlib.Path(name))
+        for extra in TRIALS:
+            check_extra(wheel, extra, pathlib.Path(name))
     print('The package is as it should be.')
 
 
@@ -116,18 +134,22 @@ def check_contents(wheel: pathlib.Path) -> None:
     expect(not strays, f'{strays} should not be in {wheel.name}')
 
 
-def check_commands(wheel: pathlib.Path, folder: pathlib.Path) -> None:
-    """Run each command where nothing but its extra is installed."""
-    for command, extra in COMMANDS.items():
-        place = installed(wheel, extra, folder / command)
-        run(place / command, '--help')
-        shutil.rmtree(folder / command)
-
-
-def check_driver(wheel: pathlib.Path, folder: pathlib.Path) -> None:
-    """Use the driver that is installed, with the service that it brings."""
-    place = installed(wheel, '[standalone]', folder / 'driver')
-    run(place / 'python', ROOT / 'tools' / 'use_driver.py', cwd=folder)
+def check_extra(
+    wheel: pathlib.Path, extra: str, folder: pathlib.Path,
+) -> None:
+    """Use the wheel where nothing else but one of its extras is installed."""
+    place, checkout = folder / 'environment', folder / 'checkout'
+    programs = installed(wheel, extra, place)
+    run('git', 'clone', '--quiet', ROOT, checkout)
+    shutil.rmtree(checkout / 'marconi_swift')
+    [package] = place.glob('lib/python*/site-packages/marconi_swift')
+    (checkout / 'marconi_swift').symlink_to(package)
+    for trial in TRIALS[extra]:
+        program, *arguments = trial.split()
+        run(programs / program, *arguments, cwd=checkout, env={
+            **os.environ, 'PATH': f'{programs}:{os.environ["PATH"]}'})
+    shutil.rmtree(place)
+    shutil.rmtree(checkout)
 
 
 def installed(

@@ -12,7 +12,8 @@
 """Posts, claims and deletes through the driver as it is installed.
 
 Run it with the Python of an environment that has marconi-swift[standalone]
-and nothing of this checkout: it starts a service of its own.
+and nothing of this checkout: it starts a service of its own. With
+``--keystone`` that environment must have marconi-swift[cloud].
 """
 
 from collections.abc import Iterator
@@ -29,6 +30,10 @@ from typing import Any
 from urllib import request
 import uuid
 
+from keystoneauth1 import loading
+from keystoneauth1 import session
+import yaml
+
 import marconi_swift
 
 #: Seconds for the service to start, and for it to answer.
@@ -43,7 +48,11 @@ def main() -> None:
     checkout = pathlib.Path(__file__).parents[1]
     if pathlib.Path(marconi_swift.__file__).is_relative_to(checkout):
         raise SystemExit('This is the checkout, not what is installed.')
-    with tempfile.TemporaryDirectory() as folder, service(folder) as url:
+    options = sys.argv[1:]
+    with (tempfile.TemporaryDirectory() as folder,
+          service(folder, *options) as url):
+        if '--keystone' in options:
+            HEADERS['X-Auth-Token'] = token(folder)
         queue = f'{url}/queues/orders'
         call('PUT', queue, {})
         call('POST', f'{queue}/messages',
@@ -57,15 +66,15 @@ def main() -> None:
 
 
 @contextlib.contextmanager
-def service(folder: str) -> Iterator[str]:
+def service(folder: str, *options: str) -> Iterator[str]:
     """Run the standalone service; gives the URL of its API."""
     command = pathlib.Path(sys.executable).with_name(
         'marconi-swift-standalone')
     log = pathlib.Path(folder, 'log')
     with log.open('w') as out:
         process = subprocess.Popen(
-            [command, '--data', f'{folder}/data'], stdout=out, stderr=out,
-            stdin=subprocess.DEVNULL)
+            [command, '--data', f'{folder}/data', *options],
+            stdout=out, stderr=out, stdin=subprocess.DEVNULL)
     try:
         yield wait_for_url(process, log)
     finally:
@@ -81,6 +90,15 @@ def wait_for_url(process: subprocess.Popen[bytes], log: pathlib.Path) -> str:
             return found[0]
         time.sleep(0.2)
     raise SystemExit(f'The service did not start:\n{log.read_text()}')
+
+
+def token(folder: str) -> str:
+    """Ask the service's Keystone for a token of the user demo."""
+    clouds = yaml.safe_load(pathlib.Path(
+        folder, 'data', 'clouds.yaml').read_text())
+    loader: Any = loading.get_plugin_loader('password')
+    auth = loader.load_from_options(**clouds['clouds']['demo']['auth'])
+    return str(session.Session(auth).get_token())
 
 
 def call(method: str, url: str, body: object = None) -> dict[str, Any]:

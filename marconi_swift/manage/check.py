@@ -26,6 +26,7 @@ from zaqar.common import errors as zaqar_errors
 
 from marconi_swift import driver as drivers
 from marconi_swift import options
+from marconi_swift.manage import commands
 from marconi_swift.manage import findings
 from marconi_swift.manage import portable
 from marconi_swift.manage import probes
@@ -39,10 +40,8 @@ _WAIT = 330
 #: What the management store is called in the table.
 _MANAGEMENT = 'management'
 
-_INTERRUPTED = 130
 
-
-class Check(lister.Lister):
+class Check(commands.WithStatus, lister.Lister):
     """See whether a configuration works, and what to do where it does not.
 
     Looks at the options, logs in, compares the clocks, and tries in each
@@ -59,13 +58,10 @@ class Check(lister.Lister):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        stores.add_arguments(parser)
+        commands.add_arguments(parser)
         # What to do takes more than a line.
         parser.set_defaults(fit_width=True)
-        parser.add_argument(
-            '--store', metavar='NAME',
-            help='only this pool, or marconi-swift for the message store of '
-                 'the configuration; and the management store')
+        commands.add_store_argument(parser, '; and the management store')
         parser.add_argument(
             '--read-only', action='store_true',
             help='log in and look, but write nothing')
@@ -74,11 +70,6 @@ class Check(lister.Lister):
             help='for the expirer of each store (%(default)s); 0 does not '
                  'look at it')
         return parser
-
-    def run(self, parsed_args: argparse.Namespace) -> int:
-        self.status = 0
-        super().run(parsed_args)
-        return self.status
 
     def take_action(
         self, parsed_args: argparse.Namespace,
@@ -91,7 +82,7 @@ class Check(lister.Lister):
                     if finding.result is findings.Result.FAILED:
                         self.status = 1
         except KeyboardInterrupt:
-            self.status = _INTERRUPTED
+            self.status = commands.INTERRUPTED
         columns = ('Store', 'Check', 'Result', 'Seen', 'What to do')
         return columns, [tuple(map(str, row)) for row in rows]
 

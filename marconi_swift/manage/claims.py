@@ -23,19 +23,14 @@ from zaqar.storage import errors as zaqar_errors
 from marconi_swift import driver as drivers
 from marconi_swift import records
 from marconi_swift.data import queue as data_queue
-from marconi_swift.manage import stores
+from marconi_swift.manage import commands
 
 
-class List(stores.OnDeployment, lister.Lister):
+class List(commands.OnQueue, lister.Lister):
     """List the live claims of a queue, oldest first.
 
     Of a queue that is in a store of this driver. Changes nothing.
     """
-
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        stores.add_queue_arguments(parser)
-        return parser
 
     def take_action(
         self, parsed_args: argparse.Namespace,
@@ -55,12 +50,10 @@ class List(stores.OnDeployment, lister.Lister):
              int(claim.until - at), len(claim.won)) for claim in claims)
 
 
-class _OneClaim(stores.OnDeployment):
+class _OneClaim(commands.OnQueue):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser: argparse.ArgumentParser = (
-            super().get_parser(prog_name))  # type: ignore[misc]
-        stores.add_queue_arguments(parser)
+        parser = super().get_parser(prog_name)
         parser.add_argument('claim', metavar='CLAIM', help='id of the claim')
         return parser
 

@@ -20,6 +20,7 @@ import bisect
 from collections.abc import Iterator
 from collections.abc import Sequence
 import dataclasses
+import functools
 import hashlib
 import itertools
 import logging
@@ -181,8 +182,19 @@ class Copier:
     def _exactly(self, found: sources.Found) -> _Place:
         assert found.tick is not None
         name = names.derived_id(found.tick, found.id)
+        if self._begins:
+            return _Place(name, None)
         there = self._store.head(self._container, name)
         return _Place(name, there.etag if there else None)
+
+    @functools.cached_property
+    def _begins(self) -> bool:
+        """Whether nothing is there yet, so that nobody has to ask for each.
+
+        Where a listing missed some, storing tells that they are there.
+        """
+        return not self._terms.verify and not any(
+            True for _ in self._store.rows(self._container, first=1))
 
     def _between(self, page: list[sources.Found]) -> list[_Place]:
         """Places in the order of the source, by what is there already."""

@@ -20,6 +20,7 @@ from cliff import lister
 from zaqar.common import errors as zaqar_errors
 
 from marconi_swift.data import sweeping
+from marconi_swift.manage import commands
 from marconi_swift.manage import stores
 from marconi_swift.store import errors
 
@@ -28,11 +29,8 @@ _REPORT_EVERY = 10.0
 
 _COLUMNS = ('Store', 'Container', 'Expired', 'Orphaned', 'Dropped')
 
-#: What a shell shows for a command that Ctrl-C ended.
-_INTERRUPTED = 130
 
-
-class Gc(lister.Lister):
+class Gc(commands.WithStatus, lister.Lister):
     """Remove what crashes, and a Swift without an expirer, leave behind.
 
     Lists the containers in which there was something: objects whose time is
@@ -48,14 +46,11 @@ class Gc(lister.Lister):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        stores.add_arguments(parser)
+        commands.add_arguments(parser)
         parser.add_argument(
             '--dry-run', action='store_true',
             help='list what would be removed, and remove nothing')
-        parser.add_argument(
-            '--store', metavar='NAME',
-            help='only this pool, or marconi-swift for the message store '
-                 'of the configuration')
+        commands.add_store_argument(parser)
         parser.add_argument(
             '--after', metavar='CONTAINER', default='',
             help='with --store, begin after this container, as a run that '
@@ -66,11 +61,6 @@ class Gc(lister.Lister):
                  'even if it knows none at all')
         return parser
 
-    def run(self, parsed_args: argparse.Namespace) -> int:
-        self.status = 0
-        super().run(parsed_args)
-        return self.status
-
     def take_action(
         self, parsed_args: argparse.Namespace,
     ) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
@@ -80,7 +70,7 @@ class Gc(lister.Lister):
         with stores.Deployment(parsed_args.config_files) as deployment:
             waiting = stores.chosen(deployment.ours(), parsed_args.store)
             rows: list[tuple[Any, ...]] = []
-            while waiting and self.status != _INTERRUPTED:
+            while waiting and self.status != commands.INTERRUPTED:
                 self._sweep(waiting.pop(0), parsed_args, rows)
             if waiting:
                 self.app.LOG.warning(
@@ -120,7 +110,7 @@ class Gc(lister.Lister):
                 store.name, error if expected else repr(error),
                 _further(store, after))
         except KeyboardInterrupt:
-            self.status = _INTERRUPTED
+            self.status = commands.INTERRUPTED
             self.app.LOG.warning(
                 'Interrupted in store %s. To go on: %s', store.name,
                 _further(store, after))

@@ -18,6 +18,7 @@ from typing import Any
 from cliff import lister
 
 from marconi_swift import driver as drivers
+from marconi_swift.manage import commands
 from marconi_swift.manage import copying
 from marconi_swift.manage import progress
 from marconi_swift.manage import queues
@@ -28,7 +29,8 @@ _COLUMNS = ('Queue', 'Found', 'Copied', 'Already there', 'Missing',
             'Expired', 'Claimed', 'Failed', 'Subscriptions')
 
 
-class Migrate(stores.OnDeployment, lister.Lister):
+class Migrate(
+        commands.WithStatus, commands.OnDeployment, lister.Lister):
     """Copy the queues of a project from stores of other drivers to this one.
 
     With their metadata, messages and subscriptions. The source is not
@@ -43,14 +45,13 @@ class Migrate(stores.OnDeployment, lister.Lister):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser = super().get_parser(prog_name)
         parser.add_argument(
             '--from-config-file', action='append', metavar='PATH',
             dest='source_files', required=True,
             help='configuration of the Zaqar to copy from; can be given '
                  'several times')
-        stores.add_arguments(parser)
-        stores.add_project_argument(parser, required=True)
+        commands.add_project_argument(parser, required=True)
         parser.add_argument(
             '--queue', metavar='NAME', action='append', dest='names',
             help='only this queue; can be given several times')
@@ -63,11 +64,6 @@ class Migrate(stores.OnDeployment, lister.Lister):
         only.add_argument('--verify', action='store_true',
                           help='compare what is in both, copy nothing')
         return parser
-
-    def run(self, parsed_args: argparse.Namespace) -> int:
-        self.failed = False
-        super().run(parsed_args)
-        return int(self.failed)
 
     def take_action(
         self, parsed_args: argparse.Namespace,
@@ -108,18 +104,16 @@ class Migrate(stores.OnDeployment, lister.Lister):
                 '%d messages of queue %s are claimed in the source and were '
                 'left there. Migrate again when these claims are over.',
                 tally.claimed, queue)
-        self.failed |= bool(tally.failed or tally.missing)
+        self.status |= bool(tally.failed or tally.missing)
         return queue, *dataclasses.astuple(tally), subscribed
 
     def _copy(
         self, origin: Any, copier: copying.Copier, queue: str,
     ) -> None:
-        with (progress.bar(unit='messages') as bar,
-              progress.Interruption() as interruption):
+        with progress.steps('messages') as done:
             for page in sources.pages(origin, queue, self._project):
                 copier.copy(page)
-                bar.update(len(page))
-                interruption.check()
+                done(len(page))
 
     def _origin(self, queue: str) -> Any:
         origin = self._source.driver_of(queue, self._project)
@@ -131,24 +125,15 @@ class Migrate(stores.OnDeployment, lister.Lister):
 
     def _target(self, queue: str) -> drivers.DataDriver:
         """The driver of the queue here; the queue is made if need be."""
-        deployment = self.deployment
-        try:
-            target = deployment.driver_of(queue, self._project)
-        except stores.NoSuchQueue as exc:
-            if deployment.conf.pooling:
-                raise ValueError(
-                    f'{exc} Make it through Zaqar first, which chooses one '
-                    'of the pools.') from None
-            target = deployment.opened(deployment.configured())
-            if self._writes:
-                deployment.queues(target).create(
-                    queue, metadata=dict(
-                        self._source.control.queue_controller.get(
-                            queue, project=self._project)),
-                    project=self._project)
+        def metadata() -> dict[str, Any]:
+            return dict(self._source.control.queue_controller.get(
+                queue, project=self._project))
+
+        target = self.deployment.driver_for(
+            queue, self._project, metadata if self._writes else None)
         if not isinstance(target, drivers.DataDriver):
             raise ValueError('It is to be in a store of another driver: see '
-                             f'{deployment.files()}.')
+                             f'{self.deployment.files()}.')
         return target
 
     def _subscribe(

@@ -11,7 +11,10 @@
 # under the License.
 """How far a long command is, and Ctrl-C, for who watches it at a terminal."""
 
+from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Iterator
+import contextlib
 import signal
 import sys
 from types import TracebackType
@@ -35,6 +38,23 @@ def bar(
     hidden = not sys.stderr.isatty() or (not alone and sys.stdout.isatty())
     return tqdm.tqdm(over, unit=f' {unit}', leave=False, file=sys.stderr,
                      disable=hidden)
+
+
+@contextlib.contextmanager
+def steps(unit: str) -> Iterator[Callable[[int], None]]:
+    """Show how far something is that Ctrl-C ends between two steps.
+
+    Gives what is to be called after each step, with how much that was.
+
+    :param unit: what is counted.
+    :raises KeyboardInterrupt: Ctrl-C was pressed during the step.
+    """
+    with bar(unit=unit) as shown, Interruption() as interruption:
+        def done(count: int) -> None:
+            shown.update(count)
+            interruption.check()
+
+        yield done
 
 
 class Interruption:

@@ -24,15 +24,15 @@ from marconi_swift import driver as drivers
 from marconi_swift import records
 from marconi_swift.data import listing
 from marconi_swift.data import queue as data_queue
+from marconi_swift.manage import commands
 from marconi_swift.manage import portable
 from marconi_swift.manage import progress
-from marconi_swift.manage import stores
 
 #: Messages that are deleted at a time.
 _AT_A_TIME = 1000
 
 
-class Purge(stores.OnDeployment, command.Command):
+class Purge(commands.OnQueue, command.Command):
     """Delete the messages of a queue, claimed and delayed ones, too.
 
     All that were posted until it began. The queue itself, its metadata and
@@ -41,8 +41,7 @@ class Purge(stores.OnDeployment, command.Command):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        stores.add_queue_arguments(parser)
+        parser = super().get_parser(prog_name)
         parser.add_argument('--yes', action='store_true',
                             help='do not ask')
         return parser

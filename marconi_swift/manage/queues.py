@@ -24,6 +24,7 @@ from zaqar.storage import errors as zaqar_errors
 
 from marconi_swift import driver as drivers
 from marconi_swift.data import queue as data_queue
+from marconi_swift.manage import commands
 from marconi_swift.manage import portable
 from marconi_swift.manage import progress
 from marconi_swift.manage import stores
@@ -35,14 +36,13 @@ _PAGE = 1000
 _BODY = 60
 
 
-class _ManyQueues(stores.OnDeployment, lister.Lister):
+class _ManyQueues(commands.OnDeployment, lister.Lister):
     """Works on the queues of one project, or of all."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        stores.add_arguments(parser)
+        parser = super().get_parser(prog_name)
         whose = parser.add_mutually_exclusive_group()
-        stores.add_project_argument(whose)
+        commands.add_project_argument(whose)
         whose.add_argument(
             '--all-projects', action='store_true',
             help='the queues of all projects; needs a management store of '
@@ -128,18 +128,13 @@ class List(_ManyQueues):
         return [jsonutils.dumps(controller.get(name, project=project))]
 
 
-class Stats(_ManyQueues):
+class Stats(commands.WithStatus, _ManyQueues):
     """Count the messages of queues.
 
     Counts what the listings of their containers say, which may lag some
     seconds behind. A store that does not answer leaves out its queues, and
     the exit status is 1. Changes nothing.
     """
-
-    def run(self, parsed_args: argparse.Namespace) -> int:
-        self.failed = False
-        status = super().run(parsed_args)
-        return int(self.failed) or status
 
     def take_action(
         self, parsed_args: argparse.Namespace,
@@ -164,7 +159,7 @@ class Stats(_ManyQueues):
             return []
         except Exception as error:
             # Of whatever driver the store is: the others are counted.
-            self.failed = True
+            self.status = 1
             self.app.LOG.error(
                 'Queue %s of project %s in store %s could not be counted: '
                 '%s', name, project, store, error)
@@ -185,16 +180,11 @@ def _counted(
            for end in ('oldest', 'newest')}}
 
 
-class Show(stores.OnDeployment, show.ShowOne):
+class Show(commands.OnQueue, show.ShowOne):
     """Show a queue's metadata, and count its messages.
 
     Changes nothing.
     """
-
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        stores.add_queue_arguments(parser)
-        return parser
 
     def take_action(
         self, parsed_args: argparse.Namespace,
@@ -215,15 +205,14 @@ class Show(stores.OnDeployment, show.ShowOne):
         return tuple(shown), tuple(shown.values())
 
 
-class Peek(stores.OnDeployment, lister.Lister):
+class Peek(commands.OnQueue, lister.Lister):
     """Show messages of a queue without claiming them, oldest first.
 
     Those that are claimed or delayed, too. Changes nothing.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        stores.add_queue_arguments(parser)
+        parser = super().get_parser(prog_name)
         parser.add_argument(
             '--limit', metavar='NUMBER', type=_natural, default=10,
             help='show no more than this; 0 shows all')

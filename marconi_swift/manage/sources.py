@@ -97,11 +97,25 @@ class ZaqarsSwift:
         self._claim_lives = functools.lru_cache(_LISTED)(self._look_for_claim)
 
     def pages(self) -> Iterator[list[Found]]:
-        """All that is listed, in the order of the listing."""
+        """All that is listed, in the order of the listing.
+
+        While a page is used, the next one is read.
+        """
         with futures.ThreadPoolExecutor(_WIDTH) as threads:
-            names = self._names()
-            while page := list(itertools.islice(names, portable.PAGE)):
-                yield list(threads.map(self._read, page))
+            try:
+                for page, _ in itertools.pairwise(self._reading(threads)):
+                    yield [read.result() for read in page]
+            finally:
+                threads.shutdown(cancel_futures=True)
+
+    def _reading(
+        self, threads: futures.Executor,
+    ) -> Iterator[list[futures.Future[Found]]]:
+        """Pages whose reading has begun, and an empty one."""
+        names = self._names()
+        while page := list(itertools.islice(names, portable.PAGE)):
+            yield [threads.submit(self._read, name) for name in page]
+        yield []
 
     def _names(self) -> Iterator[str]:
         container = swift_utils._message_container(self._queue, self._project)

@@ -11,14 +11,12 @@
 # under the License.
 """The message stores of a deployment, as its zaqar.conf describes them."""
 
-import argparse
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 import contextlib
 import functools
 import logging
-import os
 from typing import Any
 from typing import NamedTuple
 from typing import Self
@@ -43,44 +41,6 @@ PROJECT = 'zaqar'
 
 class NothingOfOurs(Exception):
     """No message store of this configuration is this driver's."""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        '--config-file', action='append', metavar='PATH', dest='config_files',
-        help="Zaqar's configuration; can be given several times. Else it is "
-             'looked for where Zaqar looks for it.')
-
-
-def add_queue_arguments(parser: argparse.ArgumentParser) -> None:
-    add_arguments(parser)
-    add_project_argument(parser, required=True)
-    parser.add_argument('queue', metavar='QUEUE', help='name of the queue')
-
-
-def add_project_argument(
-    parser: Any, required: bool = False,
-) -> None:
-    """Add the option that names a project.
-
-    :param parser: or a group of one.
-    """
-    given = os.environ.get('OS_PROJECT_ID')
-    parser.add_argument(
-        '--project', metavar='ID', default=given,
-        required=required and not given,
-        help="id of the queue's project; $OS_PROJECT_ID, unless it is given")
-
-
-class OnDeployment:
-    """A cliff command that works on the stores of ``--config-file``."""
-
-    deployment: 'Deployment'
-
-    def run(self, parsed_args: argparse.Namespace) -> int:
-        with Deployment(parsed_args.config_files) as self.deployment:
-            status: int = super().run(parsed_args)  # type: ignore[misc]
-        return status
 
 
 def read(config_files: Sequence[str] | None) -> cfg.ConfigOpts:
@@ -217,6 +177,28 @@ class Deployment:
         """
         self.check_queue(queue, project)
         return self.opened(self.store_of(queue, project))
+
+    def driver_for(
+        self, queue: str, project: str | None,
+        metadata: Callable[[], dict[str, Any]] | None,
+    ) -> Any:
+        """The same, and if there is no such queue, the one it is made in.
+
+        :param metadata: gives what a new queue gets; None makes none.
+        :raises ValueError: there is none, and only Zaqar can choose a pool.
+        """
+        try:
+            return self.driver_of(queue, project)
+        except NoSuchQueue as exc:
+            if self.conf.pooling:
+                raise ValueError(
+                    f'{exc} Make it through Zaqar first, which chooses one '
+                    'of the pools.') from None
+        driver = self.opened(self.configured())
+        if metadata:
+            self.queues(driver).create(
+                queue, metadata=metadata(), project=project)
+        return driver
 
     def opened(self, store: Store) -> Any:
         """The data driver of a store, open until this is closed."""

@@ -18,18 +18,15 @@ import datetime
 import os
 import pathlib
 import sys
-from typing import Any
 from typing import TextIO
 
 from cliff import command
 from oslo_utils import timeutils
 
 from marconi_swift.manage import archive
+from marconi_swift.manage import commands
 from marconi_swift.manage import portable
 from marconi_swift.manage import progress
-from marconi_swift.manage import stores
-
-_INTERRUPTED = 130
 
 
 def _add_file_argument(parser: argparse.ArgumentParser, does: str) -> None:
@@ -39,7 +36,7 @@ def _add_file_argument(parser: argparse.ArgumentParser, does: str) -> None:
              f'{"output" if does == "write" else "input"}')
 
 
-class Export(stores.OnDeployment, command.Command):
+class Export(commands.OnQueue, command.Command):
     """Write the messages of a queue to a file, as lines of JSON.
 
     With all that is stored of them: what is left of their ttl and delay, who
@@ -50,8 +47,7 @@ class Export(stores.OnDeployment, command.Command):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        stores.add_queue_arguments(parser)
+        parser = super().get_parser(prog_name)
         _add_file_argument(parser, 'write')
         return parser
 
@@ -90,7 +86,7 @@ def _written(path: str) -> Iterator[TextIO]:
     os.replace(partial, path)
 
 
-class Import(stores.OnDeployment, command.Command):
+class Import(commands.OnDeployment, command.Command):
     """Post the messages of a file that ``export`` wrote.
 
     To the queue that the file names, or another. A queue that is not there
@@ -106,8 +102,7 @@ class Import(stores.OnDeployment, command.Command):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        stores.add_arguments(parser)
+        parser = super().get_parser(prog_name)
         _add_file_argument(parser, 'read')
         parser.add_argument('--project', metavar='ID',
                             help='not the project that the file names')
@@ -131,8 +126,8 @@ class Import(stores.OnDeployment, command.Command):
         except (Exception, KeyboardInterrupt) as error:
             self.app.LOG.error('%s', _how_to_go_on(
                 error, self.done, parsed_args.journal))
-            return (_INTERRUPTED if isinstance(error, KeyboardInterrupt)
-                    else 1)
+            interrupted = isinstance(error, KeyboardInterrupt)
+            return commands.INTERRUPTED if interrupted else 1
         self.app.stdout.write(
             f'{posted} messages were posted to queue {queue}.\n')
         return 0
@@ -146,10 +141,10 @@ class Import(stores.OnDeployment, command.Command):
         project = parsed_args.project or header.project
         if journal:
             self.done = journal.read(header)
-        driver = self._driver(name, project, header.metadata)
+        driver = self.deployment.driver_for(
+            name, project, lambda: header.metadata)
         posted = 0
-        with (progress.bar(unit='messages') as bar,
-              progress.Interruption() as interruption):
+        with progress.steps('messages') as done:
             for page in _pages(reader.messages(self.done)):
                 # What has expired is not posted, and is done all the same.
                 waiting = [each for each in page if each.message.left]
@@ -159,8 +154,7 @@ class Import(stores.OnDeployment, command.Command):
                     self._note(waiting[count - 1].number, journal, header)
                     del waiting[:count]
                     posted += count
-                    bar.update(count)
-                    interruption.check()
+                    done(count)
                 self._note(page[-1].number, journal, header)
         return posted, name
 
@@ -171,23 +165,6 @@ class Import(stores.OnDeployment, command.Command):
         self.done = line
         if journal:
             journal.write(header, line)
-
-    def _driver(
-        self, name: str, project: str | None, metadata: dict[str, Any],
-    ) -> Any:
-        """The driver of the queue, which is made if it is not there."""
-        deployment = self.deployment
-        try:
-            return deployment.driver_of(name, project)
-        except stores.NoSuchQueue as exc:
-            if deployment.conf.pooling:
-                raise ValueError(
-                    f'{exc} Make it through Zaqar first, which chooses one '
-                    'of the pools.') from None
-        driver = deployment.opened(deployment.configured())
-        deployment.queues(driver).create(
-            name, metadata=metadata, project=project)
-        return driver
 
 
 class Journal:

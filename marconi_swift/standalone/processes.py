@@ -12,6 +12,7 @@
 
 """Child processes: started, waited for, watched, and stopped by their pid."""
 
+import abc
 from collections.abc import Callable
 from collections.abc import Mapping
 import contextlib
@@ -24,6 +25,7 @@ import subprocess
 import sys
 import time
 import types
+from typing import Self
 
 from marconi_swift.standalone import errors
 from marconi_swift.standalone import folder as folders
@@ -228,6 +230,25 @@ def answers(
             return connection.getresponse().status == status
         except (OSError, http.HTTPException):
             return False
+
+
+class Servers(abc.ABC):
+    """Processes that are started and stopped together: for ``with``."""
+
+    @abc.abstractmethod
+    def start(self) -> None:
+        """Start them, and return when they serve."""
+
+    @abc.abstractmethod
+    def stop(self) -> None:
+        """Stop all that run."""
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
 
 def require(package: str, extra: str = 'standalone') -> None:

@@ -15,9 +15,7 @@
 from collections.abc import Sequence
 import functools
 import os
-from types import TracebackType
 from typing import NamedTuple
-from typing import Self
 
 from marconi_swift.standalone import confs
 from marconi_swift.standalone import keystone as keystones
@@ -62,7 +60,7 @@ class Credentials(NamedTuple):
         }
 
 
-class SwiftCluster:
+class SwiftCluster(processes.Servers):
     """A Swift with its data in one folder.
 
     There are as many nodes as replicas. Each has an account, a container and
@@ -165,18 +163,6 @@ class SwiftCluster:
         if self.keystone:
             self.keystone.stop()
         self.site.close()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     @property
     def url(self) -> str:

@@ -18,7 +18,6 @@ import functools
 import pathlib
 import types
 from typing import NamedTuple
-from typing import Self
 import uuid
 
 from marconi_swift.standalone import confs
@@ -193,7 +192,7 @@ def describe(
     return text
 
 
-class ZaqarServer:
+class ZaqarServer(processes.Servers):
     """Zaqar's API as one process of ours, with workers of its own.
 
     The Swift must be running when this starts, and must go on running. If it
@@ -268,18 +267,6 @@ class ZaqarServer:
     def stop(self) -> None:
         """Finish the requests under way, for a few seconds, and end."""
         processes.stop(self.processes)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: types.TracebackType | None,
-    ) -> None:
-        self.stop()
 
     @property
     def websocket_url(self) -> str:

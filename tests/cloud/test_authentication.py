@@ -22,15 +22,14 @@ from typing import Any
 
 import fixtures
 import testtools
-import trustme
 from zaqar.storage import errors as zaqar_errors
 
 from marconi_swift import driver
 from marconi_swift.standalone import keystone as keystones
-from marconi_swift.standalone import ports
 from marconi_swift.standalone import swift as swifts
 from marconi_swift.standalone import tallying
 from marconi_swift.standalone import tls
+from tests.fixtures import certificates
 from tests.fixtures import cloud
 from tests.fixtures import conf
 
@@ -47,15 +46,7 @@ QUEUE = 'queue'
 @functools.cache
 def certificate() -> tls.Certificate:
     """Return a certificate for this machine, of an authority of our own."""
-    folder = pathlib.Path(cloud.fresh_folder())
-    authority = trustme.CA()
-    issued = authority.issue_cert(ports.HOST)
-    paths = tls.Certificate(
-        *(str(folder / name) for name in ('cert.pem', 'key.pem', 'ca.pem')))
-    issued.cert_chain_pems[0].write_to_path(paths.certfile)
-    issued.private_key_pem.write_to_path(paths.keyfile)
-    authority.cert_pem.write_to_path(paths.cafile)
-    return paths
+    return certificates.issue(pathlib.Path(cloud.fresh_folder()))
 
 
 @functools.cache

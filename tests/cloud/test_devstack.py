@@ -14,6 +14,7 @@
 import configparser
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import time
@@ -29,28 +30,28 @@ from marconi_swift.standalone import processes
 from tests.fixtures import cloud
 from tests.fixtures import conf
 from tests.fixtures import plugin
+from tests.fixtures import snippets
 
 PASSWORD = 'devstack-secret'
 
 
-class DevstackTest(cloud.CloudTest):
+class _Case(cloud.CloudTest):
     """devstack ran beside a cloud; what it asked of Keystone was done."""
 
     def setUp(self) -> None:
         super().setUp()
-        self.stack = cloud.running()
-        self.keystone = self.stack.keystone
-        self.user = self.name()
-        self.devstack = self.useFixture(plugin.Devstack(plugin.localrc(
-            plugins=plugin.ORDERS[1], ZAQAR_BACKEND='swift',
-            SERVICE_PASSWORD=PASSWORD, REGION_NAME=keystones.REGION,
-            KEYSTONE_SERVICE_URI=self.keystone.url,
-            MARCONI_SWIFT_USER=self.user,
-            MARCONI_SWIFT_ROLE=keystones.OPERATOR,
-            MARCONI_SWIFT_CONTAINER_PREFIX=self.user[-25:])))
+        self.running = cloud.running()
+        self.keystone = self.running.keystone
         self.identity = connection.Connection(
             session=self.keystone.session(keystones.ADMIN),
             region_name=keystones.REGION).identity
+
+    def stack(self, **localrc: str) -> None:
+        """Run devstack with these variables in its local.conf."""
+        self.devstack = self.useFixture(plugin.Devstack(plugin.localrc(
+            plugins=plugin.ORDERS[1], ZAQAR_BACKEND='swift',
+            KEYSTONE_SERVICE_URI=self.keystone.url,
+            MARCONI_SWIFT_ROLE=keystones.OPERATOR, **localrc)))
         for function, *arguments in self.devstack.stack():
             do = getattr(self, function, None)
             if do is not None:
@@ -64,9 +65,10 @@ class DevstackTest(cloud.CloudTest):
     def get_or_create_user(
         self, name: str, password: str, domain: str,
     ) -> None:
-        made = self.identity.create_user(
-            name=name, password=password, domain_id='default')
-        self.addCleanup(self.identity.delete_user, made)
+        if self.identity.find_user(name) is None:
+            made = self.identity.create_user(
+                name=name, password=password, domain_id='default')
+            self.addCleanup(self.identity.delete_user, made)
 
     def get_or_add_user_project_role(
         self, role: str, user: str, project: str, *domains: str,
@@ -75,41 +77,10 @@ class DevstackTest(cloud.CloudTest):
             self.identity.find_project(project),
             self.identity.find_user(user), self.identity.find_role(role))
 
-    # The tests
-
-    def test_its_configuration_opens_the_drivers(self) -> None:
-        read = conf.read(self.devstack.zaqar_conf)
-        control = driver.ControlDriver(read, None)
-        self.addCleanup(control.close)
-        data = driver.DataDriver(read, None, control)
-        self.addCleanup(data.close)
-
-        self.assertTrue(data.is_alive())
-        self.assertTrue(control.queue_controller.create('q', project='p'))
-        [posted] = data.message_controller.post(
-            'q', [{'ttl': 60, 'body': 'kept'}], 'poster', project='p')
-        self.assertEqual(
-            'kept', data.message_controller.get('q', posted, 'p')['body'])
-
-    def test_its_configuration_serves_a_session(self) -> None:
-        zaqar = client.Client(
-            self.serve(), version=2, session=self.demo.session)
-
-        queue = zaqar.queue(self.name())
-        queue.post([{'ttl': 300, 'body': number} for number in range(5)])
-
-        self.assertEqual([0, 1, 2], [
-            message.body for message in queue.claim(
-                ttl=60, grace=60, limit=3)])
-        self.assertEqual([3, 4], [
-            message.body for message in queue.pop(count=5)])
-        self.assertEqual(3, queue.stats['messages']['claimed'])
-        queue.delete()
-
     def serve(self) -> str:
         """Start Zaqar's own WSGI application; return where it is."""
         path = self.with_tokens()
-        port = self.stack.swift.site.hold_port(self.user)
+        port = self.running.swift.site.hold_port(self.id())
         # Zaqar looks for its configuration in the home folder.
         process = subprocess.Popen(
             [sys.executable, '-m', 'gunicorn', '--threads', '4', '--bind',
@@ -142,3 +113,78 @@ class DevstackTest(cloud.CloudTest):
         with path.open('w') as file:
             parser.write(file)
         return path
+
+
+class DevstackTest(_Case):
+
+    def setUp(self) -> None:
+        super().setUp()
+        user = self.name()
+        self.stack(
+            SERVICE_PASSWORD=PASSWORD, REGION_NAME=keystones.REGION,
+            MARCONI_SWIFT_USER=user,
+            MARCONI_SWIFT_CONTAINER_PREFIX=user[-25:])
+
+    def test_its_configuration_opens_the_drivers(self) -> None:
+        read = conf.read(self.devstack.zaqar_conf)
+        control = driver.ControlDriver(read, None)
+        self.addCleanup(control.close)
+        data = driver.DataDriver(read, None, control)
+        self.addCleanup(data.close)
+
+        self.assertTrue(data.is_alive())
+        self.assertTrue(control.queue_controller.create('q', project='p'))
+        [posted] = data.message_controller.post(
+            'q', [{'ttl': 60, 'body': 'kept'}], 'poster', project='p')
+        self.assertEqual(
+            'kept', data.message_controller.get('q', posted, 'p')['body'])
+
+    def test_its_configuration_serves_a_session(self) -> None:
+        zaqar = client.Client(
+            self.serve(), version=2, session=self.demo.session)
+
+        queue = zaqar.queue(self.name())
+        queue.post([{'ttl': 300, 'body': number} for number in range(5)])
+
+        self.assertEqual([0, 1, 2], [
+            message.body for message in queue.claim(
+                ttl=60, grace=60, limit=3)])
+        self.assertEqual([3, 4], [
+            message.body for message in queue.pop(count=5)])
+        self.assertEqual(3, queue.stats['messages']['claimed'])
+        queue.delete()
+
+
+class ReadmeTest(_Case):
+    """devstack's region is beside that of the cloud, in the same Keystone."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.region = self.name()
+        made = self.identity.create_region(id=self.region)
+        self.addCleanup(self.identity.delete_region, made)
+
+    def offer(self, kind: str, url: str) -> None:
+        """Have the catalogue name a service in devstack's region."""
+        [service] = self.identity.services(type=kind)
+        made = self.identity.create_endpoint(
+            service_id=service.id, interface='public', url=url,
+            region_id=self.region)
+        self.addCleanup(self.identity.delete_endpoint, made)
+
+    def test_what_the_readme_tries_works(self) -> None:
+        password = self.keystone.login(keystones.DRIVER)['password']
+        swift = self.running.swift
+        self.offer('object-store', f'{swift.url}/v1/AUTH_%(project_id)s')
+        self.stack(SERVICE_PASSWORD=password, REGION_NAME=self.region)
+        self.offer('messaging', self.serve())
+        # Both Zaqars have the same account and prefix.
+        self.addCleanup(self.demo.delete, '/queues/orders')
+        home = pathlib.Path(self.devstack.zaqar_conf).parent
+        shutil.copy(plugin.OPENRC, home)
+
+        snippets.run(
+            snippets.of_kind('devstack'), 'devstack', home, {},
+            SERVICE_PASSWORD=password, REGION_NAME=self.region,
+            KEYSTONE_SERVICE_URI=self.keystone.url,
+            ADMIN_PASSWORD=self.keystone.login(keystones.DEMO)['password'])

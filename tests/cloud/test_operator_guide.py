@@ -13,8 +13,9 @@
 """The administrator's guide, followed to the letter in a cloud without Zaqar.
 
 The commands and files are those that the page shows, from
-``doc/source/admin/examples``; only what it tells the reader to replace is
-replaced, and paths and ports, since here is neither root nor a load balancer.
+``doc/source/admin/examples`` and ``etc``; only what it tells the reader to
+replace is replaced, and paths and ports, since here is neither root nor a load
+balancer.
 """
 
 from collections.abc import Callable
@@ -36,7 +37,10 @@ import tests
 from tests.fixtures import cloud
 from tests.functional import test_standalone
 
-_PAGES = pathlib.Path(tests.__file__).parents[1] / 'doc/source'
+_CHECKOUT = pathlib.Path(tests.__file__).parents[1]
+_PAGES = _CHECKOUT / 'doc/source'
+#: What systemd and uWSGI are given.
+ETC = _CHECKOUT / 'etc'
 EXAMPLES = _PAGES / 'admin/examples'
 #: What the user's guide shows.
 ORDERS = _PAGES / 'user/examples/orders.py'
@@ -70,7 +74,7 @@ KEYSTONE = 'https://keystone.example.org/v3'
 WEBSOCKET = 'port = 9000'
 
 #: Where the page has its programs, its configuration and its server.
-INSTALLED, CONF = '/opt/zaqar/bin', '/etc/zaqar/zaqar.conf'
+INSTALLED, CONFIGURED = '/opt/zaqar', '/etc/zaqar'
 ADDRESS = '127.0.0.1:8888'
 
 
@@ -125,22 +129,29 @@ class Site(fixtures.Fixture):
         return done.stdout
 
     def configure(self) -> None:
-        """Write zaqar.conf as the page says."""
+        """Write zaqar.conf and uwsgi.ini as the page says."""
         text = (EXAMPLES / 'zaqar.conf').read_text()
         for old, new in {**SECRETS, KEYSTONE: self.keystone.url,
                          WEBSOCKET: f'port = {self.websocket_port}'}.items():
             assert old in text, old
             text = text.replace(old, new)
         self.conf.write_text(text)
+        self.conf.with_name('uwsgi.ini').write_text(
+            self.here((ETC / 'uwsgi' / 'zaqar.ini').read_text()))
+
+    def here(self, text: str) -> str:
+        """What a file of the page's says, with the places of this site."""
+        for old, new in ((INSTALLED, str(pathlib.Path(PROGRAMS).parent)),
+                         (CONFIGURED, str(self.conf.parent)),
+                         (ADDRESS, f'{ports.HOST}:{self.port}')):
+            text = text.replace(old, new)
+        return text
 
     def serve(self, unit: str, ready: Callable[[], bool]) -> None:
         """Start what a unit of systemd starts, and wait until it is ready."""
         read = configparser.RawConfigParser()
-        read.read(EXAMPLES / unit)
+        read.read_string(self.here((ETC / 'systemd' / unit).read_text()))
         command = read['Service']['ExecStart']
-        for old, new in ((INSTALLED, PROGRAMS), (CONF, str(self.conf)),
-                         (ADDRESS, f'{ports.HOST}:{self.port}')):
-            command = command.replace(old, new)
         given = read.get('Service', 'Environment', fallback='')
         log = self.home / f'{unit}.log'
         with log.open('w') as output:

@@ -32,7 +32,6 @@ import uuid
 import testtools
 from testtools import matchers
 
-from marconi_swift import names
 from tests.fixtures import conf
 from tests.fixtures import workers
 
@@ -87,13 +86,6 @@ def drain_in_three(site: workers.Site) -> list[list[str]]:
     """Claim and delete in this process and two children that know it."""
     site.data.is_alive()
     return in_three(lambda: drain(site))
-
-
-def make_ids_in_three(site: workers.Site) -> list[list[str]]:
-    """Make ids in three processes that start from the same state."""
-    names.new_message_id()
-    return in_three(
-        lambda: [names.new_message_id() for _ in range(10000)])
 
 
 def post(site: workers.Site) -> list[str]:
@@ -215,11 +207,6 @@ class ForksTest(testtools.TestCase):
         # What nobody won is still there, and nothing was won twice.
         self.assertEqual(
             all_of(posted), sorted([*all_of(taken), *self.left()]))
-
-    def test_all_make_ids_of_their_own(self) -> None:
-        made = self.run_in_worker(make_ids_in_three)
-
-        self.assertThat(set(all_of(made)), matchers.HasLength(30000))
 
     def left(self) -> list[str]:
         return [message['id'] for message in next(

@@ -11,12 +11,8 @@
 # under the License.
 """The commands in the pages, run as they stand on a service of ours."""
 
-import os
 import pathlib
-import re
 import shutil
-import subprocess
-import sys
 
 import fixtures
 import testscenarios
@@ -26,9 +22,6 @@ from marconi_swift.standalone import swift
 from marconi_swift.standalone import zaqar
 from tests.fixtures import snippets
 from tests.fixtures import swift as swift_fixtures
-
-#: Seconds for all the commands of a page.
-_PATIENCE = 180.0
 
 #: Where the pages say that the service is.
 _USUAL = f'http://127.0.0.1:{zaqar.USUAL_PORT}'
@@ -73,25 +66,6 @@ class SnippetsTest(testscenarios.WithScenarios, testtools.TestCase):
         cls.addClassCleanup(cls.service.cleanUp)
 
     def test_does_what_it_says(self) -> None:
-        blocks = [block for block in _RUN if block.page == self.page]
-        printed = self.run_in_bash(
-            '\n'.join(block.text for block in blocks))
-
-        for pattern in (each for block in blocks
-                        for each in block.entry['run']):
-            found = re.search(pattern, printed)
-            self.assertIsNotNone(found, f'No {pattern} in:\n{printed}')
-            assert found is not None
-            printed = printed[found.end():]
-
-    def run_in_bash(self, commands: str) -> str:
-        """Run commands, of which none may fail; return what they print."""
-        done = subprocess.run(
-            ['bash', '-euo', 'pipefail', '-c',
-             commands.replace(_USUAL, self.service.url)],
-            cwd=self.service.home, capture_output=True, text=True,
-            stdin=subprocess.DEVNULL, timeout=_PATIENCE,
-            env={**os.environ, 'HOME': str(self.service.home),
-                 'PATH': f'{sys.prefix}/bin:{os.environ["PATH"]}'})
-        self.assertEqual(0, done.returncode, done.stdout + done.stderr)
-        return done.stdout
+        snippets.run(
+            [block for block in _RUN if block.page == self.page], 'run',
+            self.service.home, {_USUAL: self.service.url})

@@ -11,6 +11,8 @@
 # under the License.
 """Copying messages of another store, again and again."""
 
+from collections.abc import Iterator
+import threading
 import time
 from typing import Any
 
@@ -131,3 +133,58 @@ class TestCopier(testtools.TestCase):
         self.assertEqual(copying.Tally(found=3, copied=1, there=2),
                          self.copy(page))
         self.assertEqual([0, 1, 2], self.bodies())
+
+    def test_each_is_asked_for_only_where_something_is_there(self) -> None:
+        ticks = CREATED * sources.TICKS
+        page = [found(number, tick=ticks + number) for number in range(5)]
+
+        self.copy(page)
+        self.assertEqual([], self.asked())
+
+        self.copy(page)
+        self.assertEqual(5, len(self.asked()))
+
+    def test_what_a_listing_misses_is_not_copied_again(self) -> None:
+        ticks = CREATED * sources.TICKS
+        page = [found(number, tick=ticks + number) for number in range(5)]
+        self.copy(page[:3])
+        self.drivers.data.account.store.rows = lambda *_, **__: iter(())
+
+        self.assertEqual(copying.Tally(found=5, copied=2, there=3),
+                         self.copy(page))
+
+    def asked(self) -> list[Any]:
+        """The HEAD requests for messages."""
+        return [request for request in self.drivers.swift.requests
+                if request.method == 'HEAD'
+                and names.is_message_id(request.name)]
+
+
+class Slow(sources.ZaqarsSwift):
+    """A source of three pages, which are read when it is told to."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Semaphore(0)
+
+    def _names(self) -> Iterator[str]:
+        return map(str, range(3 * portable.PAGE))
+
+    def _read(self, name: str) -> sources.Found:
+        self.begun.release()
+        return sources.Found(name)
+
+
+class TestSource(testtools.TestCase):
+
+    def test_the_next_page_is_read_while_one_is_used(self) -> None:
+        source = Slow()
+        pages = source.pages()
+
+        first = next(pages)
+
+        for _ in range(2 * portable.PAGE):
+            self.assertTrue(source.begun.acquire(timeout=60))
+        self.assertFalse(source.begun.acquire(blocking=False))
+        self.assertEqual(
+            list(map(str, range(3 * portable.PAGE))),
+            [each.id for page in [first, *pages] for each in page])

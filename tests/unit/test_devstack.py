@@ -26,6 +26,7 @@ from marconi_swift import driver
 from marconi_swift import options
 from marconi_swift.manage import stores
 from tests.fixtures import plugin
+from tests.fixtures import snippets
 
 #: What Zaqar's plugin can be told to store in; the last is unknown to it.
 _BACKENDS = ('mongodb', 'redis', 'swift', 'marconi-swift')
@@ -382,6 +383,17 @@ class TestSample(PluginTest):
 
 
 class TestReadme(PluginTest):
+
+    def test_its_lines_enable_what_is_needed(self) -> None:
+        [lines] = [block.text for block in snippets.blocks()
+                   if block.page == 'devstack/README.rst'
+                   and block.start.startswith('enable_service')]
+        machine = self.useFixture(plugin.Devstack(
+            lines.replace('<repository>', '/a/checkout')))
+
+        machine.stack()
+
+        self.drivers(machine.started_conf)
 
     def test_lists_every_setting(self) -> None:
         self.assertEqual(

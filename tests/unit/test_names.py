@@ -11,8 +11,12 @@
 # under the License.
 """Names of containers and objects, each with its parser."""
 
+import pathlib
+import subprocess
+import sys
 from typing import Any
 
+import fixtures
 from hypothesis import given
 from hypothesis import strategies
 import testtools
@@ -211,6 +215,37 @@ class TestMessageIds(testtools.TestCase):
             names.new_message_id().upper() + 'A'])))
     def test_nothing_else_is_one(self, candidate: Any) -> None:
         self.assertFalse(names.is_message_id(candidate))
+
+
+#: Makes ids in three processes that start from the same state, each of which
+#: writes them to a file of its own.
+_FORKS = '''
+import os, pathlib, sys
+from marconi_swift import names
+names.new_message_id()
+children = []
+for _ in range(2):
+    children.append(os.fork())
+    if not children[-1]:
+        break
+pathlib.Path(sys.argv[1], str(os.getpid())).write_text(
+    ' '.join(names.new_message_id() for _ in range(10_000)))
+for child in children if children[-1] else ():
+    os.waitpid(child, 0)
+'''
+
+
+class TestForks(testtools.TestCase):
+
+    def test_make_ids_of_their_own(self) -> None:
+        folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+
+        subprocess.run([sys.executable, '-c', _FORKS, folder],
+                       check=True, stdin=subprocess.DEVNULL, timeout=60)
+
+        made = [set(file.read_text().split()) for file in folder.iterdir()]
+        self.assertEqual([10_000] * 3, list(map(len, made)))
+        self.assertEqual(30_000, len(set().union(*made)))
 
 
 _TICKS = strategies.integers(0, 2**44 * 10_000)

@@ -21,7 +21,6 @@ from typing import Any
 import fixtures
 from keystoneauth1 import exceptions as ksa_errors
 import mock
-from requests import certs
 import testtools
 import urllib3
 
@@ -111,26 +110,6 @@ class TestConnections(testtools.TestCase):
     ) -> swift._Connection:
         return swift._Connection(endpoint, _settings(**settings))
 
-    def file(self) -> str:
-        return self.useFixture(fixtures.TempDir()).join('..')
-
-    def test_verify_tls_as_told(self) -> None:
-        ca = self.file()
-        for verify, required, trusted in (
-                (True, 'CERT_REQUIRED', certs.where()),
-                (False, 'CERT_NONE', None), (ca, 'CERT_REQUIRED', ca)):
-            pool = self.connection(verify=verify)._pool
-
-            self.assertEqual(required, pool.cert_reqs)
-            self.assertEqual(trusted, pool.ca_certs or pool.ca_cert_dir)
-
-    def test_show_the_certificate(self) -> None:
-        certificate, key = self.file(), self.file()
-
-        pool = self.connection(certificate=(certificate, key))._pool
-
-        self.assertEqual((certificate, key), (pool.cert_file, pool.key_file))
-
     def test_go_through_the_proxy_of_the_environment(self) -> None:
         for scheme, base in (
                 ('https', ''), ('http', 'http://swift.example.org')):
@@ -145,16 +124,6 @@ class TestConnections(testtools.TestCase):
 
                 with fixtures.EnvironmentVariable('no_proxy', 'example.org'):
                     self.assertIsNone(self.connection(endpoint)._pool.proxy)
-
-    def test_trust_whom_the_environment_trusts(self) -> None:
-        theirs, ours = self.file(), self.file()
-        self.useFixture(fixtures.EnvironmentVariable(
-            'REQUESTS_CA_BUNDLE', theirs))
-
-        for verify, trusted in (
-                (True, theirs), (ours, ours), (False, None)):
-            self.assertEqual(
-                trusted, self.connection(verify=verify)._pool.ca_cert_dir)
 
     def test_that_can_not_be_made_name_the_options(self) -> None:
         for endpoint, settings in (

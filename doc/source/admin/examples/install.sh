@@ -1,2 +1,2 @@
 python3 -m venv /opt/zaqar
-/opt/zaqar/bin/pip install zaqar marconi-swift gunicorn
+/opt/zaqar/bin/pip install zaqar marconi-swift uwsgi
