@@ -24,6 +24,6 @@ _LONG = os.environ.get('HYPOTHESIS_PROFILE') == 'long'
 #: than Hypothesis expects of a step.
 SETTINGS = hypothesis.settings(
     deadline=None, derandomize=not _LONG, database=None,
-    max_examples=400 if _LONG else 30,
+    max_examples=2000 if _LONG else 100,
     stateful_step_count=60 if _LONG else 40,
     suppress_health_check=list(hypothesis.HealthCheck))

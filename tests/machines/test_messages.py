@@ -33,7 +33,16 @@ _LIMITS = strategies.integers(1, 6)
 _TTLS = strategies.sampled_from([1, 60, 61, 300])
 _GRACES = strategies.sampled_from([0, 1, 60])
 _NOT_THERE = ['', 'malformed', '0' * 8, '01936c2e-0000-7000-8000-000000000000']
+_SECONDS = strategies.sampled_from([1, 2, 8, 59, 60, 400])
 _NUMBERS = strategies.integers(0, 30)
+
+
+def _something(machine: 'MessageMachine') -> bool:
+    return bool(machine.model.alive(machine.now))
+
+
+def _some_claim(machine: 'MessageMachine') -> bool:
+    return bool(machine.all_claims)
 
 
 class MessageMachine(stateful.RuleBasedStateMachine):
@@ -73,7 +82,7 @@ class MessageMachine(stateful.RuleBasedStateMachine):
 
     # Time
 
-    @stateful.rule(seconds=strategies.sampled_from([1, 2, 8, 59, 60, 400]))
+    @stateful.rule(seconds=_SECONDS)
     def time_passes(self, seconds: int) -> None:
         self.clock.sleep(seconds)
 
@@ -83,6 +92,10 @@ class MessageMachine(stateful.RuleBasedStateMachine):
         self.drivers.data.gc()
 
     # Posting and reading
+
+    @stateful.initialize(count=strategies.integers(3, 8))
+    def post_at_first(self, count: int) -> None:
+        self.post(count, 'one client', 1000, 0)
 
     @stateful.rule(count=strategies.integers(1, 5), client=_CLIENTS,
                    ttl=strategies.sampled_from([60, 200, 1000]),
@@ -99,6 +112,7 @@ class MessageMachine(stateful.RuleBasedStateMachine):
                 self.now + delay if delay else 0))
         self.all_ids += ids
 
+    @stateful.precondition(_something)
     @stateful.rule(limit=_LIMITS, client=_CLIENTS, echo=strategies.booleans(),
                    claimed=strategies.booleans(),
                    delayed=strategies.booleans())
@@ -140,6 +154,7 @@ class MessageMachine(stateful.RuleBasedStateMachine):
         assert {name for name in visible if name > last} <= set(given)
         self.read += given
 
+    @stateful.precondition(_something)
     @stateful.rule(number=_NUMBERS)
     def get(self, number: int) -> None:
         name = self._some(self.all_ids, number)
@@ -167,6 +182,7 @@ class MessageMachine(stateful.RuleBasedStateMachine):
 
     # Claims
 
+    @stateful.precondition(_something)
     @stateful.rule(limit=_LIMITS, ttl=_TTLS, grace=_GRACES)
     def claim(self, limit: int, ttl: int, grace: int) -> None:
         self._settle()
@@ -179,6 +195,24 @@ class MessageMachine(stateful.RuleBasedStateMachine):
             self.all_claims.append(claim)
         assert list(found) == self._shown(won)
 
+    @stateful.precondition(_something)
+    @stateful.rule(limit=_LIMITS)
+    def give_up(self, limit: int) -> None:
+        """Claim for long, and release."""
+        before = len(self.all_claims)
+        self.claim(limit, 300, 60)
+        for claim in self.all_claims[before:]:
+            self.claims.delete('q', claim, project='p')
+            self.model.release(claim)
+
+    @stateful.precondition(_something)
+    @stateful.rule(limit=_LIMITS, ttl=_TTLS, seconds=_SECONDS)
+    def work_on(self, limit: int, ttl: int, seconds: int) -> None:
+        """Claim, and be at it for a while."""
+        self.claim(limit, ttl, 1)
+        self.clock.sleep(seconds)
+
+    @stateful.precondition(_some_claim)
     @stateful.rule(number=_NUMBERS)
     def get_claim(self, number: int) -> None:
         name = self._some(self.all_claims, number)
@@ -195,6 +229,7 @@ class MessageMachine(stateful.RuleBasedStateMachine):
         assert list(messages) == self._shown(
             self.model.holding(name, self.now))
 
+    @stateful.precondition(_some_claim)
     @stateful.rule(number=_NUMBERS, ttl=_TTLS, grace=_GRACES)
     def renew(self, number: int, ttl: int, grace: int) -> None:
         name = self._some(self.all_claims, number)
@@ -207,6 +242,7 @@ class MessageMachine(stateful.RuleBasedStateMachine):
         if there:
             self.model.renew(name, ttl, grace, self.now)
 
+    @stateful.precondition(_some_claim)
     @stateful.rule(number=_NUMBERS)
     def release(self, number: int) -> None:
         name = self._some(self.all_claims, number)
@@ -216,7 +252,8 @@ class MessageMachine(stateful.RuleBasedStateMachine):
 
     # Taking out
 
-    @stateful.rule(limit=_LIMITS)
+    @stateful.precondition(_something)
+    @stateful.rule(limit=strategies.integers(1, 2))
     def pop(self, limit: int) -> None:
         self._settle()
         won = self.model.take(limit, self.now)
@@ -224,6 +261,7 @@ class MessageMachine(stateful.RuleBasedStateMachine):
         assert [each['id'] for each in popped] == [each.id for each in won]
         self.model.remove({each.id for each in won})
 
+    @stateful.precondition(_something)
     @stateful.rule(number=_NUMBERS, which=strategies.none() | _NUMBERS)
     def delete(self, number: int, which: int | None) -> None:
         name = self._some(self.all_ids, number)
@@ -261,7 +299,7 @@ class MessageMachine(stateful.RuleBasedStateMachine):
         if refused is None:
             self.model.remove(set(names))
 
-    @stateful.rule(gone=strategies.sampled_from([False, False, True]))
+    @stateful.rule(gone=strategies.sampled_from([False] * 5 + [True]))
     def empty(self, gone: bool) -> None:
         """Delete the queue, now and then, and begin a new one."""
         if gone:
@@ -296,7 +334,7 @@ class MessageMachine(stateful.RuleBasedStateMachine):
 
     def _some(self, names: list[str], number: int) -> str:
         """One that was there some time, or one that never was."""
-        known = [*names[-20:], *_NOT_THERE]
+        known = [*names[-5:], _NOT_THERE[number % len(_NOT_THERE)]]
         return known[number % len(known)]
 
     def _shown(self, messages: list[model.Message]) -> list[dict[str, Any]]:
