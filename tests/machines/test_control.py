@@ -31,7 +31,8 @@ _METADATA = strategies.dictionaries(
     strategies.sampled_from(['x', 'y', '_flavor']),
     strategies.sampled_from([1, True, 'é', None, [1], {'z': 2}]), max_size=2)
 _SUBSCRIBERS = strategies.sampled_from(
-    ['http://one', 'http://one/', 'mailto:é@two', 'trust+http://' + 'x' * 2000])
+    ['http://one', 'http://one/', 'mailto:é@two',
+     'trust+http://' + 'x' * 2000])
 _TTLS = strategies.sampled_from([60, 300])
 _NUMBERS = strategies.integers(0, 20)
 
@@ -80,7 +81,9 @@ class RegistryMachine(_Machine):
 
     @stateful.rule(kind=kinds_, project=_PROJECTS, name=_NAMES,
                    metadata=_METADATA)
-    def create(self, kind: str, project: str, name: str, metadata: Any) -> None:
+    def create(
+        self, kind: str, project: str, name: str, metadata: Any,
+    ) -> None:
         key = (kind, project, name)
         assert self.kinds[kind][0].create(name, metadata, project) == (
             key not in self.there)

@@ -93,9 +93,10 @@ class MessageMachine(stateful.RuleBasedStateMachine):
 
     # Posting and reading
 
-    @stateful.initialize(count=strategies.integers(3, 8))
-    def post_at_first(self, count: int) -> None:
-        self.post(count, 'one client', 1000, 0)
+    @stateful.initialize(count=strategies.integers(3, 8),
+                         ttl=strategies.sampled_from([61, 1000]))
+    def post_at_first(self, count: int, ttl: int) -> None:
+        self.post(count, 'one client', ttl, 0)
 
     @stateful.rule(count=strategies.integers(1, 5), client=_CLIENTS,
                    ttl=strategies.sampled_from([60, 200, 1000]),
@@ -208,9 +209,20 @@ class MessageMachine(stateful.RuleBasedStateMachine):
     @stateful.precondition(_something)
     @stateful.rule(limit=_LIMITS, ttl=_TTLS, seconds=_SECONDS)
     def work_on(self, limit: int, ttl: int, seconds: int) -> None:
-        """Claim, and be at it for a while."""
+        """Claim, be at it for a while, and renew the claim."""
         self.claim(limit, ttl, 1)
         self.clock.sleep(seconds)
+        self.renew_one(self.all_claims[-1] if self.all_claims else '', 300, 60)
+
+    @stateful.precondition(_something)
+    @stateful.rule()
+    def steal(self) -> None:
+        """Delete by one claim what another holds."""
+        for _ in range(2):
+            self.claim(1, 300, 60)
+        for claim in self.all_claims[-2:]:
+            for message in self.model.messages[:3]:
+                self.delete_one(message.id, claim)
 
     @stateful.precondition(_some_claim)
     @stateful.rule(number=_NUMBERS)
@@ -232,7 +244,9 @@ class MessageMachine(stateful.RuleBasedStateMachine):
     @stateful.precondition(_some_claim)
     @stateful.rule(number=_NUMBERS, ttl=_TTLS, grace=_GRACES)
     def renew(self, number: int, ttl: int, grace: int) -> None:
-        name = self._some(self.all_claims, number)
+        self.renew_one(self._some(self.all_claims, number), ttl, grace)
+
+    def renew_one(self, name: str, ttl: int, grace: int) -> None:
         there = self.model.live(name, self.now)
         assert self._refused(
             lambda: self.claims.update(
@@ -265,7 +279,10 @@ class MessageMachine(stateful.RuleBasedStateMachine):
     @stateful.rule(number=_NUMBERS, which=strategies.none() | _NUMBERS)
     def delete(self, number: int, which: int | None) -> None:
         name = self._some(self.all_ids, number)
-        claim = None if which is None else self._some(self.all_claims, which)
+        self.delete_one(name, None if which is None else self._some(
+            self.all_claims, which))
+
+    def delete_one(self, name: str, claim: str | None) -> None:
         expected = self._refusal(name, claim)
         assert self._refused(
             lambda: self.messages.delete(
