@@ -373,8 +373,16 @@ class SubscriptionMachine(_Machine):
         assert found == list(there.values())
 
 
-TestRegistries = RegistryMachine.TestCase
-TestPools = PoolMachine.TestCase
-TestSubscriptions = SubscriptionMachine.TestCase
-for _case in (TestRegistries, TestPools, TestSubscriptions):
-    _case.settings = machines.SETTINGS
+class TestRegistries(RegistryMachine.TestCase):
+
+    settings = machines.SETTINGS
+
+
+class TestPools(PoolMachine.TestCase):
+
+    settings = machines.SETTINGS
+
+
+class TestSubscriptions(SubscriptionMachine.TestCase):
+
+    settings = machines.SETTINGS

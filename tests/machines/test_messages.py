@@ -403,5 +403,6 @@ class MessageMachine(stateful.RuleBasedStateMachine):
         return None if message.claim in claims else errors.ClaimDoesNotMatch
 
 
-TestMessages = MessageMachine.TestCase
-TestMessages.settings = machines.SETTINGS
+class TestMessages(MessageMachine.TestCase):
+
+    settings = machines.SETTINGS
