@@ -23,11 +23,10 @@ from marconi_swift.store import per_process
 #: The widest window of candidates is two to this power times what is wanted.
 _WIDEST = 6
 
-#: Queues whose contention a process remembers, claims on messages that it
-#: knows to be rightful, and gates that it found shut.
+#: Queues whose contention a process remembers, and claims on messages that
+#: it knows to be rightful.
 _REMEMBERED = 1000
 _REMEMBERED_HOLDS = 20000
-_REMEMBERED_GATES = 20000
 
 
 class Contention:
@@ -39,7 +38,6 @@ class Contention:
         self._levels: collections.OrderedDict[str, int] = (
             collections.OrderedDict())
         self._rightful: set[tuple[str, records.Hold]] = set()
-        self._shut: set[str] = set()
 
     @contextlib.contextmanager
     def reserved(
@@ -67,15 +65,6 @@ class Contention:
             if len(self._rightful) >= _REMEMBERED_HOLDS:
                 self._rightful.clear()
             self._rightful.add((message_id, hold))
-
-    def saw_shut(self, message_id: str) -> bool:
-        """Whether the gate of a message was found shut before; it is now."""
-        with self._lock:
-            before = message_id in self._shut
-            if len(self._shut) >= _REMEMBERED_GATES:
-                self._shut.clear()
-            self._shut.add(message_id)
-        return before
 
     def level(self, container: str) -> int:
         return self._levels.get(container, 0)

@@ -317,9 +317,10 @@ class _Taking:
                 hint.id, self._attempt.mine) is gate.Entry.ENTERED:
             return self._go_through(hint.id)
         # Most likely somebody is at it just now. Who stands there may be
-        # void if the message was claimed before, or if he stands there
-        # each time that we look.
-        if hint.hold or self._contention.saw_shut(hint.id):
+        # void if the message was claimed before, or is older than an attempt
+        # may take: nobody who tried for a younger one is settled.
+        age = self._attempt.at - names.posted_at(hint.id)
+        if hint.hold or age > self._queue.attempt_limit:
             self._shut.append(hint)
         return Miss.CONTENDED
 

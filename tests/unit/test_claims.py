@@ -304,6 +304,22 @@ class TestClaim(ClaimTest):
         [message] = self.claim()[1]
         self.assertEqual(1, message['claim_count'])
 
+    def test_of_a_claimer_that_died_early_hides_nothing_for_long(
+        self,
+    ) -> None:
+        self.post(1, ttl=600)
+        self.swift.faults.append(fake_swift.Fault(
+            1, 'before', store_errors.Unanswered('died'),
+            lambda request: request.method == 'GET' and bool(request.name)))
+        self.assertRaises(errors.ConnectionError, self.claim)
+        settings = self.drivers.data.account.settings
+
+        self.pass_time(
+            2 * settings.claim_attempt_limit + settings.clock_skew + 1)
+
+        # The first time that anybody looks: it stands in the gate alone.
+        self.assertEqual(1, len(self.claim()[1]))
+
     def test_keeps_what_it_has_if_something_fails_midway(self) -> None:
         self.post(*range(5))
         self.swift.faults.append(fake_swift.Fault(
