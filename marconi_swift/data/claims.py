@@ -117,8 +117,13 @@ class ClaimController(storage.Claim):
         renewed = claim.extended(ttl, grace, at)
         target = target.until(time.monotonic() + claim.until - at)
 
+        # Who asks later whether the claim is over asks the gates of all its
+        # messages, and so those of messages that were deleted as well.
+        sooner = renewed.until < claim.until
+
         def renew(message: records.Message) -> None:
-            if self._annotate(target, claim, message):
+            there = self._annotate(target, claim, message)
+            if there or (sooner and claim.live(records.now())):
                 target.gates.write(message.id, renewed.named)
 
         self._store.each(renew, renewed.messages())

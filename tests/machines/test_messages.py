@@ -227,7 +227,7 @@ class MessageMachine(stateful.RuleBasedStateMachine):
     @stateful.precondition(_some_claim)
     @stateful.rule(number=_NUMBERS)
     def get_claim(self, number: int) -> None:
-        name = self._some(self._claims, number)
+        name = self._some(self.all_claims, number)
         claim = self.model.live(name, self.now)
         found = self._refused(
             lambda: self.claims.get('q', name, project='p'),
@@ -244,7 +244,7 @@ class MessageMachine(stateful.RuleBasedStateMachine):
     @stateful.precondition(_some_claim)
     @stateful.rule(number=_NUMBERS, ttl=_TTLS, grace=_GRACES)
     def renew(self, number: int, ttl: int, grace: int) -> None:
-        self.renew_one(self._some(self._claims, number), ttl, grace)
+        self.renew_one(self._some(self.all_claims, number), ttl, grace)
 
     def renew_one(self, name: str, ttl: int, grace: int) -> None:
         there = self.model.live(name, self.now)
@@ -259,7 +259,7 @@ class MessageMachine(stateful.RuleBasedStateMachine):
     @stateful.precondition(_some_claim)
     @stateful.rule(number=_NUMBERS)
     def release(self, number: int) -> None:
-        name = self._some(self._claims, number)
+        name = self._some(self.all_claims, number)
         self.claims.delete('q', name, project='p')
         if self.model.live(name, self.now):
             self.model.release(name)
@@ -280,7 +280,7 @@ class MessageMachine(stateful.RuleBasedStateMachine):
     def delete(self, number: int, which: int | None) -> None:
         name = self._some(self.all_ids, number)
         self.delete_one(name, None if which is None else self._some(
-            self._claims, which))
+            self.all_claims, which))
 
     def delete_one(self, name: str, claim: str | None) -> None:
         expected = self._refusal(name, claim)
@@ -303,7 +303,7 @@ class MessageMachine(stateful.RuleBasedStateMachine):
         self, numbers: list[int], claims: list[int],
     ) -> None:
         names = [self._some(self.all_ids, number) for number in numbers]
-        given = [self._some(self._claims, number) for number in claims]
+        given = [self._some(self.all_claims, number) for number in claims]
         expected = {
             self._mismatch(each, given)
             for each in self.model.alive(self.now) if each.id in names}
@@ -353,18 +353,6 @@ class MessageMachine(stateful.RuleBasedStateMachine):
         """One that was there some time, or one that never was."""
         known = [*names[-5:], _NOT_THERE[number % len(_NOT_THERE)]]
         return known[number % len(known)]
-
-    @property
-    def _claims(self) -> list[str]:
-        """Claims about which the driver has to agree.
-
-        Not those that are over and hold nothing. One that was shortened when
-        its messages were deleted can be there until it would have ended,
-        since the gates of these are not written any more.
-        """
-        return [name for name in self.all_claims
-                if self.model.live(name, self.now)
-                or self.model.holding(name, self.now)]
 
     def _shown(self, messages: list[model.Message]) -> list[dict[str, Any]]:
         return [each.shown(self.model.held(each, self.now), self.now)

@@ -232,6 +232,20 @@ class TestClaim(ClaimTest):
         self.assertEqual((None, []), self.claim())
         self.delete(posted, claim_id)
 
+    def test_that_is_empty_ends_as_early_as_it_was_renewed_for(self) -> None:
+        [posted] = self.post(1)
+        claim_id, _ = self.claim()
+        self.claims.update('q', claim_id, {'ttl': 200, 'grace': 50},
+                           project='p')
+        self.delete(posted, claim_id)
+
+        self.claims.update('q', claim_id, {'ttl': 60, 'grace': 50},
+                           project='p')
+
+        self.pass_time(60)
+        self.assertRaises(errors.ClaimDoesNotExist, self.claims.get,
+                          'q', claim_id, project='p')
+
     def test_that_was_renewed_frees_its_messages_when_released(self) -> None:
         self.post(1)
         claim_id, _ = self.claim()
