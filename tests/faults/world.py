@@ -19,12 +19,15 @@ the same ones in the same order.
 from collections.abc import Iterator
 from concurrent import futures
 import contextlib
+import functools
 import pathlib
 import random
 import types
 from typing import Any
 
 import fixtures
+from keystoneauth1 import loading
+from oslo_config import cfg
 from zaqar.common import pipeline
 from zaqar.storage import errors
 
@@ -61,9 +64,8 @@ class Process:
         as is ``topics``.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, read: cfg.ConfigOpts) -> None:
         contention.of_this_process.drop()
-        read = conf.read(path)
         self.control = driver.ControlDriver(read, None)
         self.data = driver.DataDriver(read, None, self.control)
         self.messages = self.data.message_controller
@@ -130,6 +132,9 @@ class World(fixtures.Fixture):
             types.SimpleNamespace(get=lambda: _Busy())))
         self._path = str(pathlib.Path(
             self.useFixture(fixtures.TempDir()).path, 'zaqar.conf'))
+        # Thousands of processes are made, and each looks for its plugin.
+        self._patch('keystoneauth1.loading.get_plugin_loader',
+                    functools.cache(loading.get_plugin_loader))
         self.ids: dict[str, str] = {}
         self.configure(retries=4)
         furnish(self)
@@ -144,9 +149,10 @@ class World(fixtures.Fixture):
             self._path, auth_type='none', endpoint_override='http://[::1]/',
             claim_attempt_limit=LIMIT, clock_skew=SKEW,
             **{**self._settings, **settings})
+        self._conf = conf.read(self._path)
 
     def process(self) -> Process:
-        return Process(self._path)
+        return Process(self._conf)
 
     def restore(self) -> None:
         """Put the account, and the clock, back to how they were at first."""
