@@ -71,11 +71,10 @@ def check(
             operation.call(world.process(), world.ids)
             _nothing_else(world.observe(), before, after, done=True)
     _nobody_shares(world, claims)
-    if done or not operation.claims:
-        world.clock.sleep(worlds.SETTLED)
-        _all_claimable(world, claims)
+    world.clock.sleep(worlds.SETTLED)
+    _all_claimable(world, _recorded(world))
     world.clock.sleep(_ALL_OVER)
-    _all_claimable(world, {})
+    _all_claimable(world)
     world.clock.sleep(worlds.ENDLESS)
     _nothing_stays(world)
 
@@ -130,14 +129,27 @@ def _refuses(
     raise Broken(f'{message} was deleted with the claim of another.')
 
 
-def _all_claimable(world: worlds.World, claims: dict[str, str]) -> None:
-    """Whatever no live claim holds, and is not delayed, is free (P5)."""
+def _recorded(world: worlds.World) -> dict[str, str]:
+    """The queue of each claim, also of those that nobody was told of."""
+    return {
+        place.rpartition('/')[2]: queue for place in world.objects()
+        for queue in worlds.QUEUES if place.startswith(
+            f'{names.claims("marconi", worlds.PROJECT, queue)}/claim/')}
+
+
+def _all_claimable(
+    world: worlds.World, claims: dict[str, str] | None = None,
+) -> None:
+    """Whatever no live claim holds, and is not delayed, is free (P5).
+
+    :param claims: None when nothing is claimed or delayed any more.
+    """
     process = world.process()
-    held = {body for claim, queue in claims.items()
+    held = {body for claim, queue in (claims or {}).items()
             for body in process.holding(queue, claim) or ()}
     there = {body for queue in worlds.QUEUES for body in
              process.bodies(queue)} - held
-    if claims:
+    if claims is not None:
         there.discard('delayed')
     given = {body for queue in worlds.QUEUES
              for body in _drained(process, queue)}
