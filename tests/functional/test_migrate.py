@@ -44,6 +44,9 @@ CLIENTS = [str(uuid.uuid4()) for _ in range(4)]
 #: Seconds that a command, or what a test waits for, may take.
 PATIENCE = 900.0
 
+#: Seconds in which Swift's updaters tell of what was stored.
+LISTING = 60.0
+
 
 class MigrateTest(testtools.TestCase):
     """Has a source, and an empty destination."""
@@ -140,6 +143,10 @@ class MigrateTest(testtools.TestCase):
         self.assertEqual(messages, copied + there)
         # What was on its way to Swift can have arrived after the count.
         self.assertGreaterEqual(there, before)
+        # A container server that was too busy is told of a row later.
+        deadline = time.monotonic() + LISTING
+        while self.arrived() < messages and time.monotonic() < deadline:
+            time.sleep(0.1)
         self.assertEqual(messages, self.arrived())
 
     @property
