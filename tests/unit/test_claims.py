@@ -334,6 +334,37 @@ class TestClaim(ClaimTest):
         # The first time that anybody looks: it stands in the gate alone.
         self.assertEqual(1, len(self.claim()[1]))
 
+    def test_of_a_claimer_that_died_frees_it_while_one_is_taken(
+        self,
+    ) -> None:
+        self.check_is_not_hidden_while_others_are_posted(1)
+
+    def test_of_a_claimer_that_died_frees_it_while_several_are_taken(
+        self,
+    ) -> None:
+        self.check_is_not_hidden_while_others_are_posted(3)
+
+    def check_is_not_hidden_while_others_are_posted(self, limit: int) -> None:
+        [hidden] = self.post(1, ttl=600)
+        self.swift.faults.append(fake_swift.Fault(
+            1, 'before', store_errors.Unanswered('died'),
+            lambda request: request.method == 'GET' and bool(request.name)))
+        self.assertRaises(errors.ConnectionError, self.claim)
+        settings = self.drivers.data.account.settings
+        self.pass_time(
+            2 * settings.claim_attempt_limit + settings.clock_skew)
+
+        given: list[str] = []
+        for _ in range(20):
+            self.post(*range(limit * 4), ttl=600)
+            messages = self.claim(limit, ttl=600)[1]
+            # So nobody looks behind shut gates for want of others.
+            self.assertNotEqual([], messages)
+            given += [message['id'] for message in messages]
+            self.pass_time(1)
+
+        self.assertIn(hidden, given)
+
     def test_keeps_what_it_has_if_something_fails_midway(self) -> None:
         self.post(*range(5))
         self.swift.faults.append(fake_swift.Fault(
