@@ -77,7 +77,7 @@ class Contention:
 
         That it was is forgotten, so the next to ask begins anew.
 
-        :param at: now, in seconds.
+        :param at: now, by ``time.monotonic``.
         """
         with self._lock:
             since = self._shut.setdefault(message_id, at)

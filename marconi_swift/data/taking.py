@@ -323,7 +323,7 @@ class _Taking:
         if hint.hold or age > self._queue.attempt_limit:
             # Not left for a claim that wins nothing: while others are posted,
             # there may be none.
-            if self._contention.still_shut(hint.id, self._attempt.at):
+            if self._contention.still_shut(hint.id, self._attempt.began):
                 return self._retake(hint)
             self._shut.append(hint)
         return Miss.CONTENDED
