@@ -25,16 +25,21 @@ from tests.fixtures import clock
 from tests.fixtures import conf
 
 _NAMES = strategies.sampled_from(['a', 'b', 'b.c', 'B-1', 'c_d'])
-_PROJECTS = strategies.sampled_from([None, 'None', 'p', 'p/q', 'é:%'])
+#: Most calls are about one of them, for what they find not to be nothing.
+_PROJECTS = strategies.sampled_from(
+    [*['p'] * 6, None, 'None', 'p/q', 'é:%'])
 _MARKERS = strategies.none() | _NAMES
 _LIMITS = strategies.integers(1, 4)
 _METADATA = strategies.dictionaries(
     strategies.sampled_from(['x', 'y', '_flavor']),
-    strategies.sampled_from([1, True, 'é', None, [1], {'z': 2}]), max_size=2)
+    strategies.sampled_from([1, True, 1, True, 'é', 'é', None, [1]]),
+    max_size=2)
+#: Some of which Python takes for the same.
+_OPTIONS = strategies.sampled_from([{}, {'a': 1}, {'a': True}, {'a': [1]}])
 #: Of values that are the same in Python and in JSON.
 _FILTERS = strategies.dictionaries(
     strategies.sampled_from(['x', 'y']),
-    strategies.sampled_from(['é', [1], {'z': 2}]), max_size=2)
+    strategies.sampled_from(['é', 'é', [1]]), max_size=1)
 _SUBSCRIBERS = strategies.sampled_from(
     ['http://one', 'http://one/', 'mailto:é@two',
      'trust+http://' + 'x' * 2000])
@@ -91,6 +96,12 @@ class RegistryMachine(_Machine):
 
     kinds_ = strategies.sampled_from(['queue', 'topic'])
 
+    @stateful.initialize(given=strategies.lists(strategies.tuples(
+        kinds_, _PROJECTS, _NAMES, _METADATA), min_size=8, max_size=15))
+    def create_some(self, given: Any) -> None:
+        for kind, project, name, metadata in given:
+            self.create(kind, project, name, metadata)
+
     @stateful.rule(kind=kinds_, project=_PROJECTS, name=_NAMES,
                    metadata=_METADATA)
     def create(
@@ -103,8 +114,11 @@ class RegistryMachine(_Machine):
 
     @stateful.rule(kind=kinds_, project=_PROJECTS, name=_NAMES)
     def delete(self, kind: str, project: str, name: str) -> None:
+        # What was looked at is remembered, and forgotten.
+        self.get(kind, project, name)
         self.kinds[kind][0].delete(name, project)
         self.there.pop((kind, project, name), None)
+        self.get(kind, project, name)
 
     @stateful.rule(kind=kinds_, project=_PROJECTS, name=_NAMES,
                    metadata=_METADATA)
@@ -191,8 +205,6 @@ class PoolMachine(_Machine):
 
     flavors = strategies.sampled_from([None, 'gold', 'tin'])
     uris = strategies.sampled_from('abcd').map('marconi-swift://?'.__add__)
-    options = strategies.sampled_from(
-        [{}, {'fan_out': 4}, {'a': 1}, {'a': True}])
 
     def __init__(self) -> None:
         super().__init__()
@@ -200,11 +212,24 @@ class PoolMachine(_Machine):
         self.kept: dict[tuple[str | None, str], Any] = {}
         self.entries: dict[tuple[str | None, str], str] = {}
 
+    @stateful.initialize(
+        pools=strategies.lists(strategies.tuples(
+            _NAMES, _NUMBERS, uris, _OPTIONS, flavors),
+            min_size=5, max_size=8),
+        others=strategies.lists(strategies.tuples(
+            _PROJECTS, _NAMES, _METADATA, _NAMES), min_size=4, max_size=8))
+    def create_some(self, pools: Any, others: Any) -> None:
+        for pool in pools:
+            self.create(*pool)
+        for project, name, capabilities, pool in others:
+            self.keep_flavor(project, name, capabilities, 'create')
+            self.register(project, name, pool, 'insert')
+
     def taken(self, name: str, uri: str) -> bool:
         return any(pool['uri'] == uri and pool['name'] != name
                    for pool in self.pools.values())
 
-    @stateful.rule(name=_NAMES, weight=_NUMBERS, uri=uris, options=options,
+    @stateful.rule(name=_NAMES, weight=_NUMBERS, uri=uris, options=_OPTIONS,
                    flavor=strategies.just('') | flavors)
     def create(
         self, name: str, weight: int, uri: str, options: Any,
@@ -221,7 +246,7 @@ class PoolMachine(_Machine):
     @stateful.rule(name=_NAMES, weight=_NUMBERS,
                    uri=strategies.none() | uris,
                    flavor=strategies.sampled_from([None, '', 'gold']),
-                   options=strategies.none() | options)
+                   options=strategies.none() | _OPTIONS)
     def update(
         self, name: str, weight: int, uri: str | None, flavor: str | None,
         options: Any,
@@ -352,6 +377,12 @@ class SubscriptionMachine(_Machine):
         self.controller = self.drivers.data.subscription_controller
         self.made: dict[tuple[tuple[str, str], str], dict[str, Any]] = {}
 
+    @stateful.initialize(given=strategies.lists(strategies.tuples(
+        places, _SUBSCRIBERS, _TTLS, _OPTIONS), min_size=4, max_size=10))
+    def create_some(self, given: Any) -> None:
+        for each in given:
+            self.create(*each)
+
     @property
     def now(self) -> int:
         return int(self.clock.now)
@@ -366,9 +397,14 @@ class SubscriptionMachine(_Machine):
                 self.made.items(), key=lambda item: item[0][1])
             if of == place and made['expires'] > self.now}
 
-    def some(self, number: int) -> str:
-        ids = [*(name for _, name in self.made), '', 'malformed']
-        return ids[number % len(ids)]
+    def some(self, number: int) -> tuple[tuple[str, str], str]:
+        """A place and an id in it, or an id that is not of that place."""
+        made = list(self.made)
+        there = [key for key in made if key[1] in self.there(key[0])]
+        known = [*there, *there, *made[-2:], (('p', 'q'), 'malformed'),
+                 (('p', 'q'), ''), *((('p', 'r'), name) for _, name
+                                     in made[:1])]
+        return known[number % len(known)]
 
     @stateful.rule(seconds=strategies.sampled_from([1, 59, 60, 300]),
                    swept=strategies.booleans())
@@ -383,7 +419,7 @@ class SubscriptionMachine(_Machine):
             self.drivers.conf, None, self.control).subscription_controller
 
     @stateful.rule(place=places, who=_SUBSCRIBERS, ttl=_TTLS,
-                   options=_METADATA)
+                   options=_OPTIONS)
     def create(
         self, place: tuple[str, str], who: str, ttl: int, options: Any,
     ) -> None:
@@ -399,16 +435,19 @@ class SubscriptionMachine(_Machine):
                 'options': options, 'confirmed': False,
                 'expires': self.now + ttl}
 
-    @stateful.rule(place=places, number=_NUMBERS,
+    @stateful.rule(number=_NUMBERS,
                    changes=strategies.fixed_dictionaries({}, optional={
                        'subscriber': _SUBSCRIBERS, 'ttl': _TTLS,
-                       'options': _METADATA, 'confirmed': strategies.just(
+                       'options': _OPTIONS, 'confirmed': strategies.just(
                            True)}).filter(lambda given: set(given) & {
                                'subscriber', 'ttl', 'options'}))
-    def update(
-        self, place: tuple[str, str], number: int, changes: Any,
+    def update(self, number: int, changes: Any) -> None:
+        self.change(*self.some(number), changes)
+
+    def change(
+        self, place: tuple[str, str], name: str, changes: Any,
     ) -> None:
-        name, there = self.some(number), self.there(place)
+        there = self.there(place)
         others = {each['subscriber'] for each in there.values()
                   if each['id'] != name}
         expected: Any = None
@@ -425,12 +464,10 @@ class SubscriptionMachine(_Machine):
             if 'ttl' in changes:
                 self.made[place, name]['expires'] = self.now + changes['ttl']
 
-    @stateful.rule(place=places, number=_NUMBERS,
-                   confirmed=strategies.booleans())
-    def confirm(
-        self, place: tuple[str, str], number: int, confirmed: bool,
-    ) -> None:
-        name, (project, queue) = self.some(number), place
+    @stateful.rule(number=_NUMBERS, confirmed=strategies.booleans())
+    def confirm(self, number: int, confirmed: bool) -> None:
+        place, name = self.some(number)
+        project, queue = place
         there = name in self.there(place)
         assert _outcome(lambda: self.controller.confirm(
             queue, name, project=project, confirmed=confirmed)) == _exact(
@@ -438,16 +475,19 @@ class SubscriptionMachine(_Machine):
         if there:
             self.made[place, name]['confirmed'] = confirmed
 
-    @stateful.rule(place=places, number=_NUMBERS)
-    def delete(self, place: tuple[str, str], number: int) -> None:
-        name, (project, queue) = self.some(number), place
+    @stateful.rule(number=_NUMBERS)
+    def delete(self, number: int) -> None:
+        self.delete_one(*self.some(number))
+
+    def delete_one(self, place: tuple[str, str], name: str) -> None:
+        project, queue = place
         self.controller.delete(queue, name, project=project)
         self.made.pop((place, name), None)
 
-    @stateful.rule(place=places, number=_NUMBERS, who=_SUBSCRIBERS)
-    def get(self, place: tuple[str, str], number: int, who: str) -> None:
-        name, (project, queue) = self.some(number), place
-        there = self.there(place)
+    @stateful.rule(number=_NUMBERS, who=_SUBSCRIBERS)
+    def get(self, number: int, who: str) -> None:
+        place, name = self.some(number)
+        (project, queue), there = place, self.there(place)
         missing = errors.SubscriptionDoesNotExist
         assert self.controller.exists(queue, name, project=project) == (
             name in there)
@@ -459,17 +499,29 @@ class SubscriptionMachine(_Machine):
                 (each for each in there.values()
                  if each['subscriber'] == who), missing))
 
-    @stateful.rule(place=places, number=_NUMBERS, limit=_LIMITS,
-                   begun=strategies.booleans())
+    @stateful.rule(place=places, who=_SUBSCRIBERS)
+    def subscribe_twice(self, place: tuple[str, str], who: str) -> None:
+        """When all that is not prolonged is swept."""
+        self.create(place, who, 60, {})
+        [name] = [name for name, each in self.there(place).items()
+                  if each['subscriber'] == who]
+        self.change(place, name, {'ttl': 300})
+        self.time_passes(200, True)
+        self.create(place, who, 60, {})
+
+    @stateful.rule(number=_NUMBERS, limit=_LIMITS,
+                   begun=strategies.booleans(), ends=strategies.booleans())
     def list_all(
-        self, place: tuple[str, str], number: int, limit: int, begun: bool,
+        self, number: int, limit: int, begun: bool, ends: bool,
     ) -> None:
         """Page after page, each of them full but the last.
 
         :param begun: not from the first, but after one that was there.
+        :param ends: the next is deleted after each page.
         """
+        place, name = self.some(number)
         project, queue = place
-        marker = self.some(number) if begun else None
+        marker = name if begun else None
         wanted = [each for name, each in self.there(place).items()
                   if name > (marker or '')]
         while True:
@@ -479,6 +531,8 @@ class SubscriptionMachine(_Machine):
             marker, wanted = next(listed), wanted[limit:]
             if not marker:
                 break
+            if ends and wanted:
+                self.delete_one(place, wanted.pop(0)['id'])
         assert not wanted
 
 
