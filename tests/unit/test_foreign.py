@@ -440,6 +440,23 @@ class TestForeign(testtools.TestCase):
         self.assertEqual(
             1, self.world.log.output.count('it is no claim that'))
 
+    def test_are_told_of_with_the_container_that_they_are_in(self) -> None:
+        world = self.useFixture(World(conf.FakeDrivers(
+            retries=0, cache_time=0, containers_per_queue=2)))
+        claim = names.new_message_id(1)
+        for container, name in ((_MESSAGES, 'a-file'),
+                                (_CLAIMS, f'claim/{claim}')):
+            world.plant(Foreign(names.part(container, 1), name, _JSON))
+
+        world.data.message_controller.list('q', project='p')
+        self.assertRaises(
+            errors.ClaimDoesNotExist, world.data.claim_controller.get, 'q',
+            claim, project='p')
+
+        for said in (f"'a-file' in container {_MESSAGES}:1:",
+                     f"{claim}' in container {_CLAIMS}:1:"):
+            self.assertIn(said, world.log.output)
+
     def test_counts_of_containers_are_none(self) -> None:
         for count in ('x', '', '0', '-1', '17', '99999', '9' * 400, '1.5'):
             self.world.swift.request('PUT', _MESSAGES, headers={

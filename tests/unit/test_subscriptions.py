@@ -181,6 +181,15 @@ class TestUpdates(SubscriptionTest):
 
         self.assertEqual({'a': 1}, self.get(self.made)['options'])
 
+    def test_of_options_tell_one_from_true(self) -> None:
+        """To Python, they are the same; to JSON, they are not."""
+        for options in ({'a': 1}, {'a': True}, {'a': 1.0}, {'a': [1]},
+                        {'a': [True]}):
+            self.update(self.made, options=options)
+
+            self.assertEqual(
+                repr(options), repr(self.get(self.made)['options']))
+
     def test_to_another_subscriber_are_refused(self) -> None:
         other = self.create('http://other')
 
