@@ -16,7 +16,6 @@ import re
 from typing import Any
 from urllib import parse
 
-import fixtures
 import testtools
 from zaqar.storage import errors
 
@@ -39,17 +38,12 @@ class RealSwiftSecretsTest(testtools.TestCase):
         self.log = self.useFixture(logs.EveryLogger())
 
     def drivers(self, **settings: Any) -> driver.DataDriver:
-        path = self.useFixture(fixtures.TempDir()).join('zaqar.conf')
-        conf.write(path, **{
+        drivers = self.useFixture(conf.DriversWith(**{
             'auth_type': 'v1password', 'auth_url': self.swift.auth_url,
             'username': self.swift.username,
-            'password': self.swift.password, **settings})
-        read = conf.read(path)
-        control = driver.ControlDriver(read, None)
-        self.addCleanup(control.close)
-        data = driver.DataDriver(read, None, control)
-        self.addCleanup(data.close)
-        return data
+            'password': self.swift.password, **settings}))
+        found: driver.DataDriver = drivers.data
+        return found
 
     def work(self, data: driver.DataDriver) -> None:
         data.control_driver.queue_controller.create('q', project='p')
