@@ -15,6 +15,7 @@ Whatever they are, the queue beside them works, and so do all others.
 """
 
 from collections.abc import Iterator
+import hashlib
 import itertools
 import logging
 import re
@@ -485,6 +486,28 @@ class TestForeign(testtools.TestCase):
                 count, self.world.log.output.count('Ignoring'))
             if count == 1:
                 time.sleep(notices.QUIET / 2 + 1)
+
+    def test_at_an_election_is_an_error_at_once(self) -> None:
+        """Nothing else that is created is held up."""
+        queues = self.world.piped.queue_controller
+        self.useFixture(clock.Clock())
+        key = hashlib.sha256(b'marconi:queues/p:new').hexdigest()
+        for gate, content_type in itertools.product('12', _TYPES):
+            planted = self.plant(
+                'marconi:elections', f'{key}/{gate}', content_type)
+            began = time.monotonic()
+
+            error = self.assertRaises(
+                errors.ConnectionError, queues.create, 'new', {}, project='p')
+
+            self.assertIn(planted.name, str(error))
+            self.assertEqual(began, time.monotonic())
+            self.assertTrue(self.world.find(planted))
+            self.assertTrue(queues.create(
+                f'other {content_type}', {}, project=gate))
+            self.world.swift.request(
+                'DELETE', planted.container, planted.name)
+        self.assertTrue(queues.create('new', {}, project='p'))
 
     def test_a_queue_with_such_a_record_can_be_deleted(self) -> None:
         queues = self.world.piped.queue_controller
