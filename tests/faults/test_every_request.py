@@ -28,9 +28,8 @@ from tests.faults import world as worlds
 
 _ONLY = os.environ.get('MARCONI_SWIFT_TEST_OPERATION')
 
-_OPERATIONS = {name: operation
-               for name, operation in operations.OPERATIONS.items()
-               if _ONLY in (None, name)}
+_OPERATIONS = (operations.OPERATIONS if _ONLY is None
+               else {_ONLY: operations.OPERATIONS[_ONLY]})
 
 #: One that was not done, and one that was.
 #: A process that is told nothing does not know which of these it was.

@@ -96,9 +96,6 @@ UNTOLD = [
 DEATHS = [Fault('death', takes_effect, Died)
           for takes_effect in (False, True)]
 
-#: A server that missed what was written answers for all.
-MISSED = Fault('404', False, 404)
-
 
 class Wire:
     """All connections, one request after the other.
