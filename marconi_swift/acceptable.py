@@ -15,7 +15,8 @@ Zaqar's APIs take what Python's json reads, and answer in UTF-8. JSON can
 write half of a surrogate pair, which UTF-8 can not; and Python reads and
 writes values nested as deep as its stack happens to be free. Once stored,
 such a value would fail every answer that it is part of: the listing of its
-queue, or a claim that it is won by, for as long as it lives.
+queue, or a claim that it is won by, for as long as it lives. And what came in
+MessagePack, JSON may have no word for.
 """
 
 from collections.abc import Mapping
@@ -60,6 +61,9 @@ def dump(value: Any, what: str) -> bytes:
         dumped = records.dump(value)
     except RecursionError:
         raise _too_deep(what) from None
+    except (TypeError, ValueError) as exc:
+        # MessagePack, over a WebSocket, has keys and values of its own.
+        raise Unacceptable(f'JSON can not say {what}: {exc}.') from None
     # Most values need no closer look.
     if (dumped.count(b'[') + dumped.count(b'{') > MAX_DEPTH
             and _is_deeper(value, MAX_DEPTH)):

@@ -16,14 +16,12 @@ the name of this module (``marconi_swift.driver.queue.stages``).
 """
 
 import functools
-import types
 from typing import Any
 from typing import TypeVar
 
 from oslo_config import cfg
 from osprofiler import profiler
 from zaqar import storage
-from zaqar.common import pipeline
 from zaqar.storage import errors as zaqar_errors
 
 from marconi_swift import cache as caches
@@ -36,8 +34,8 @@ from marconi_swift.control import queues
 from marconi_swift.control import registry
 from marconi_swift.data import claims
 from marconi_swift.data import messages
+from marconi_swift.data import probing
 from marconi_swift.data import spread
-from marconi_swift.data import stages
 from marconi_swift.data import subscriptions
 from marconi_swift.data import sweeping
 from marconi_swift.data import volume
@@ -124,30 +122,16 @@ class DataDriver(storage.DataDriverBase):
                     'message_volume': {}}
         return {
             'storage_reachable': True,
-            'operation_status': self._probe(),
+            'operation_status': probing.operation_status(self),
             'message_volume': volume.message_volume(self.account),
         }
-
-    def _probe(self) -> dict[str, Any]:
-        """Try every operation on a queue of its own, which is then deleted.
-
-        Zaqar's probe deletes its queue in the control plane alone, so it is
-        given a queue controller that has our stage in front of it.
-        """
-        status: dict[str, Any] = storage.DataDriverBase._get_operation_status(
-            types.SimpleNamespace(
-                queue_controller=pipeline.Pipeline([
-                    stages.MessageQueueHandler(self, self.control_driver),
-                    self.queue_controller]),
-                message_controller=self.message_controller,
-                claim_controller=self.claim_controller))
-        return status
 
     def gc(self) -> None:
         """Remove what crashes left; see :mod:`.data.sweeping`.
 
         Zaqar's own ``zaqar-gc`` never calls this.
         """
+        probing.clear(self)
         orphans = sweeping.knows_its_queues(self)
         for _ in sweeping.sweep(self, orphans=orphans):
             pass

@@ -89,7 +89,8 @@ class Elections:
         :param write: stores it, with the account that it is given, which
             sends nothing again when it is too late.
         :raises marconi_swift.store.errors.SwiftError: undecided, because
-            Swift does not answer in time.
+            Swift does not answer in time, or something stands in the place
+            of a gate.
         """
         candidate = _Candidate(
             self, hashlib.sha256(what.encode()).hexdigest(), exists, write)
@@ -143,11 +144,13 @@ class _Candidate:
         store = self._elections.store.until(deadline)
         me = uuid.uuid4().hex
         if not self._enter(store, self._first, me):
+            self._check(store, self._first)
             return None
         if not self._is_named(store, self._first, me):
             return None
         if not self._enter(store, self._second, me):
             self._clear(self._first)
+            self._check(store, self._second)
             return None
         # A winner leaves the gates when its record is there. So, if they
         # stood open because it left, the record is there to be seen by now.
@@ -196,6 +199,16 @@ class _Candidate:
             return False
         self._entered[gate] = until
         return True
+
+    def _check(self, store: objects.ObjectStore, gate: str) -> None:
+        """Raise if what stands there is none of ours, which never goes."""
+        container = self._elections.container
+        found = store.head(container, gate)
+        if found is not None and found.owner is None:
+            raise errors.SwiftError(
+                f'Nothing can be created where {gate} in container '
+                f'{container} is: it is no gate that this release can read. '
+                'Remove it, or upgrade.')
 
     def _is_named(
         self, store: objects.ObjectStore, gate: str, me: str,

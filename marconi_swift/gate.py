@@ -103,7 +103,8 @@ class Gates:
             return None
         named = records.Pass.parse(stored.content_type)
         if named is None:
-            notices.foreign(self.container, stored.name, 'gate')
+            notices.foreign(
+                names.home(self.container, name), stored.name, 'gate')
             return UNREADABLE
         return named
 

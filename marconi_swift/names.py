@@ -178,6 +178,11 @@ def all_messages(prefix: str) -> str:
     return f'{prefix}:{MESSAGES}:'
 
 
+def all_of_project(prefix: str, kind: str, project: str | None) -> str:
+    """What the names of a project's containers of a kind begin with."""
+    return f'{prefix}:{kind}:{encode(project)}:'
+
+
 def claims(prefix: str, project: str | None, queue: str) -> str:
     """Name the container of a queue's claims and gates."""
     return f'{prefix}:{CLAIMS}:{encode(project)}:{encode(queue)}'

@@ -64,13 +64,14 @@ class ClaimRecords:
         """
         if not names.is_message_id(claim_id):
             return None
-        stored = self.store.read(*self._place(claim_id), newest=True)
+        container, name = self._place(claim_id)
+        stored = self.store.read(container, name, newest=True)
         if stored is None:
             return None
         claim = records.Claim.parse(
             claim_id, stored.content_type, stored.body)
         if claim is None:
-            notices.foreign(self.container, stored.name, 'claim')
+            notices.foreign(container, name, 'claim')
         return claim
 
     def live(self, at: float, parts: int) -> Iterator[records.Claim]:

@@ -17,6 +17,7 @@ import dataclasses
 import time
 from typing import Any
 
+from oslo_log import log as logging
 from zaqar import storage
 from zaqar.storage import errors
 
@@ -26,7 +27,10 @@ from marconi_swift import records
 from marconi_swift.data import listing
 from marconi_swift.data import queue as queues
 from marconi_swift.data import taking
+from marconi_swift.store import errors as store_errors
 from marconi_swift.store import objects
+
+LOG = logging.getLogger(__name__)
 
 #: Messages that one claim wins at most, however many are asked for: each
 #: takes 13 bytes of the record's Content-Type, which has to fit the extended
@@ -57,7 +61,9 @@ class ClaimController(storage.Claim):
 
         :param metadata: ``ttl`` and ``grace``, seconds.
         :raises zaqar.storage.errors.ConnectionError: nothing is claimed for
-            longer than the option claim_attempt_limit says.
+            longer than twice what the option claim_attempt_limit says, and
+            clock_skew; unless a record of the claim was stored, and Swift is
+            gone, so that it could not be removed: then until ``ttl`` is over.
         """
         target = self._queue(queue, project)
         ttl, grace = _terms(metadata)
@@ -68,7 +74,12 @@ class ClaimController(storage.Claim):
         claim = records.Claim.made(
             attempt.mine, ttl, attempt.at,
             {read.message.id: read.message for read in won})
-        target.claims.create(claim)
+        try:
+            target.claims.create(claim)
+        except store_errors.SwiftError as error:
+            if not error.harmless:
+                self._withdraw(target, claim)
+            raise
         if attempt.over:
             # Others may think it void by now.
             target.claims.delete(claim.id)
@@ -117,13 +128,11 @@ class ClaimController(storage.Claim):
         renewed = claim.extended(ttl, grace, at)
         target = target.until(time.monotonic() + claim.until - at)
 
-        # Who asks later whether the claim is over asks the gates of all its
-        # messages, and so those of messages that were deleted as well.
-        sooner = renewed.until < claim.until
-
         def renew(message: records.Message) -> None:
-            there = self._annotate(target, claim, message)
-            if there or (sooner and claim.live(records.now())):
+            self._annotate(target, claim, message)
+            # Also if the message was deleted: who asks later whether the
+            # claim is over asks the gates of all that it won.
+            if claim.live(records.now()):
                 target.gates.write(message.id, renewed.named)
 
         self._store.each(renew, renewed.messages())
@@ -153,6 +162,21 @@ class ClaimController(storage.Claim):
 
         self._store.each(release, claim.messages())
         target.claims.delete(claim.id)
+
+    def _withdraw(self, target: taking.Queue, claim: records.Claim) -> None:
+        """Remove a record that may be there, of a claim nobody is told of."""
+        try:
+            target.claims.delete(claim.id)
+        except store_errors.SwiftError as error:
+            LOG.log(
+                logging.DEBUG if error.told else logging.WARNING,
+                'Nobody may be able to claim %(count)d messages for '
+                '%(ttl)d seconds: claim %(claim)s failed, and its record, '
+                'which may be in container %(container)s, could not be '
+                'removed: %(error)s',
+                {'count': len(claim.won), 'ttl': claim.ttl,
+                 'claim': claim.id, 'container': target.claims.container,
+                 'error': error})
 
     def _live(
         self, target: taking.Queue, queue: str, claim_id: str,

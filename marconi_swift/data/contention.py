@@ -23,10 +23,14 @@ from marconi_swift.store import per_process
 #: The widest window of candidates is two to this power times what is wanted.
 _WIDEST = 6
 
-#: Queues whose contention a process remembers, and claims on messages that
-#: it knows to be rightful.
+#: Queues whose contention a process remembers, claims on messages that it
+#: knows to be rightful, and messages whose gates it found shut.
 _REMEMBERED = 1000
 _REMEMBERED_HOLDS = 20000
+_REMEMBERED_SHUT = 20000
+
+#: Seconds after which whoever is at a message has most likely won it or gone.
+_PASSING = 1.0
 
 
 class Contention:
@@ -38,6 +42,8 @@ class Contention:
         self._levels: collections.OrderedDict[str, int] = (
             collections.OrderedDict())
         self._rightful: set[tuple[str, records.Hold]] = set()
+        self._shut: collections.OrderedDict[str, float] = (
+            collections.OrderedDict())
 
     @contextlib.contextmanager
     def reserved(
@@ -65,6 +71,22 @@ class Contention:
             if len(self._rightful) >= _REMEMBERED_HOLDS:
                 self._rightful.clear()
             self._rightful.add((message_id, hold))
+
+    def still_shut(self, message_id: str, at: float) -> bool:
+        """Whether a gate that is shut was so a second ago, too.
+
+        That it was is forgotten, so the next to ask begins anew.
+
+        :param at: now, by ``time.monotonic``.
+        """
+        with self._lock:
+            since = self._shut.setdefault(message_id, at)
+            if at - since > _PASSING:
+                del self._shut[message_id]
+                return True
+            if len(self._shut) > _REMEMBERED_SHUT:
+                self._shut.popitem(last=False)
+            return False
 
     def level(self, container: str) -> int:
         return self._levels.get(container, 0)

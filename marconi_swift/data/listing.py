@@ -46,10 +46,11 @@ def hints(
     write. Lists only as far as it is iterated.
     """
     at = records.now()
-    for row in parts.rows(marker=marker, first=first, reverse=reverse):
+    for container, row in parts.rows(
+            marker=marker, first=first, reverse=reverse):
         message = records.Message.parse(row.name, row.content_type)
         if message is None:
-            _report_foreign(parts.first, row.name)
+            _report_foreign(container, row.name)
         elif not message.expired(at):
             yield message
 

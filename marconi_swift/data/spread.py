@@ -182,10 +182,10 @@ class Parts:
     def rows(
         self, *, marker: str = '', first: int = objects.PAGE,
         reverse: bool = False,
-    ) -> Iterator[objects.Row]:
-        """All rows by name, listing as far as they are asked for.
+    ) -> Iterator[tuple[str, objects.Row]]:
+        """All rows by name, each with the container that it is of.
 
-        The containers are listed side by side.
+        Listed as far as they are asked for, the containers side by side.
 
         :param first: how many rows are listed at first, of all; later
             listings grow.
@@ -206,8 +206,9 @@ class Parts:
             # Beyond the nearest end, what comes next is not known.
             horizon = (max if reverse else min)(open_ends, default=None)
             yield from sorted(
-                (row for one in listed for row in one.take(horizon)),
-                key=lambda row: row.name, reverse=reverse)
+                ((one.container, row)
+                 for one in listed for row in one.take(horizon)),
+                key=lambda found: found[1].name, reverse=reverse)
             if horizon is None:
                 return
             self._store.each(
@@ -245,6 +246,7 @@ def _counted(name: str) -> int | None:
 class _Listed:
     """What was listed of one container, and is not handed out yet.
 
+    :ivar container: its name.
     :ivar metadata: the container's; None if there is none.
     :ivar complete: whether there is no more than that.
     :ivar end: name of the last row that was listed.
@@ -258,8 +260,8 @@ class _Listed:
         self.complete = False
         self.end = marker
         self._rows: list[objects.Row] = []
+        self.container = container
         self._store = store
-        self._container = container
         self._reverse = reverse
         self._limit = self._last = min(limit, objects.PAGE)
 
@@ -272,7 +274,7 @@ class _Listed:
         """List more."""
         limit = self._limit
         listing = self._store.listing(
-            self._container, marker=self.end, limit=limit,
+            self.container, marker=self.end, limit=limit,
             reverse=self._reverse)
         self.metadata = listing.metadata
         self._rows += listing.rows

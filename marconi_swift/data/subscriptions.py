@@ -184,7 +184,8 @@ class SubscriptionController(storage.Subscription):
             self._store.annotate(
                 container, names.subscriber(new.subscriber),
                 content_type=new.holder_type(), delete_at=new.delete_at)
-        if new.options == old.options:
+        # As JSON: to Python, 1 and true are the same.
+        if new.body() == old.body():
             self._annotate(container, new)
             return
         self._put(self._store, container, new)

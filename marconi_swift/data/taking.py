@@ -321,6 +321,10 @@ class _Taking:
         # may take: nobody who tried for a younger one is settled.
         age = self._attempt.at - names.posted_at(hint.id)
         if hint.hold or age > self._queue.attempt_limit:
+            # Not left for a claim that wins nothing: while others are posted,
+            # there may be none.
+            if self._contention.still_shut(hint.id, self._attempt.began):
+                return self._retake(hint)
             self._shut.append(hint)
         return Miss.CONTENDED
 

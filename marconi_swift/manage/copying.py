@@ -175,15 +175,14 @@ class Copier:
 
     def _places(self, page: list[sources.Found]) -> list[_Place]:
         """The places of messages, in their order."""
-        if all(found.tick is not None for found in page):
-            return self._store.each(self._exactly, page)
-        return self._between(page)
+        if any(found.tick is None for found in page):
+            return self._between(page)
+        if self._begins:
+            return [_Place(_exact_id(found), None) for found in page]
+        return self._store.each(self._exactly, page)
 
     def _exactly(self, found: sources.Found) -> _Place:
-        assert found.tick is not None
-        name = names.derived_id(found.tick, found.id)
-        if self._begins:
-            return _Place(name, None)
+        name = _exact_id(found)
         there = self._store.head(self._container, name)
         return _Place(name, there.etag if there else None)
 
@@ -239,3 +238,9 @@ class Copier:
     def _say(self, found: sources.Found, what: str) -> None:
         LOG.error('Queue %s: message %s of the source %s.',
                   self._queue, found.id, what)
+
+
+def _exact_id(found: sources.Found) -> str:
+    """The id of a message whose source tells when it was posted."""
+    assert found.tick is not None
+    return names.derived_id(found.tick, found.id)

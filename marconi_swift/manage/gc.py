@@ -19,6 +19,7 @@ from typing import Any
 from cliff import lister
 from zaqar.common import errors as zaqar_errors
 
+from marconi_swift.data import probing
 from marconi_swift.data import sweeping
 from marconi_swift.manage import commands
 from marconi_swift.manage import stores
@@ -87,6 +88,8 @@ class Gc(commands.WithStatus, lister.Lister):
         said = time.monotonic()
         try:
             with contextlib.closing(store.open()) as driver:
+                if not parsed_args.dry_run:
+                    probing.clear(driver)
                 orphans = self._may_remove_orphans(store, driver, parsed_args)
                 for swept in sweeping.sweep(
                         driver, after=after,

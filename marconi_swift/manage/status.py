@@ -31,10 +31,8 @@ from oslo_upgradecheck import upgradecheck
 from marconi_swift import driver as drivers
 from marconi_swift import names
 from marconi_swift import records
+from marconi_swift.control import registry
 from marconi_swift.manage import stores
-
-#: Registries of the management store: marconi_swift.control.
-_REGISTRIES = ('queues', 'topics', 'pools', 'flavors', 'catalogue')
 
 #: Containers of a store, and objects of a container or registry, that are
 #: looked at.
@@ -142,11 +140,11 @@ def unreadable(account: Any) -> list[str]:
 def unreadable_records(control: drivers.ControlDriver) -> list[str]:
     """Records of the management store that this release can not read."""
     unknown = []
-    for kind in _REGISTRIES:
-        registry = control.registry(kind)
+    for kind in registry.KINDS:
+        kept = control.registry(kind)
         for name in itertools.islice(
-                registry.listed(first=_SAMPLE_READ), _SAMPLE_READ):
-            if registry.read(name) is None and registry.exists(name):
+                kept.listed(first=_SAMPLE_READ), _SAMPLE_READ):
+            if kept.read(name) is None and kept.exists(name):
                 unknown.append(f'{kind} {name}')
     return unknown
 

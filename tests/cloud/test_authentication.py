@@ -20,7 +20,6 @@ import threading
 import time
 from typing import Any
 
-import fixtures
 import testtools
 from zaqar.storage import errors as zaqar_errors
 
@@ -99,16 +98,10 @@ class _Case(testtools.TestCase):
     def drivers(self, **settings: Any) -> driver.DataDriver:
         """Make both drivers with the options of the stack, or others."""
         options = {**self.swift.login, **settings}
-        path = pathlib.Path(
-            self.useFixture(fixtures.TempDir()).path, 'zaqar.conf')
-        conf.write(str(path), **{
-            name: value for name, value in options.items() if value})
-        read = conf.read(str(path))
-        control = driver.ControlDriver(read, None)
-        self.addCleanup(control.close)
-        data = driver.DataDriver(read, None, control)
-        self.addCleanup(data.close)
-        return data
+        drivers = self.useFixture(conf.DriversWith(**{
+            name: value for name, value in options.items() if value}))
+        found: driver.DataDriver = drivers.data
+        return found
 
     def make_queue(self, data: driver.DataDriver) -> None:
         data.control_driver.queue_controller.create(QUEUE, project=PROJECT)

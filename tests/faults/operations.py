@@ -215,8 +215,7 @@ OPERATIONS = {
     'drop the catalogue': Operation(lambda p, ids: p.catalogue.drop_all()),
     # The driver itself
     'sweep': Operation(lambda p, ids: p.data.gc()),
-    # Not health: its probe makes a queue of its own, which whoever dies
-    # leaves for good.
+    'health': Operation(lambda p, ids: p.data.health()),
     'alive': Operation(lambda p, ids: p.data.is_alive()),
 }
 
@@ -244,13 +243,17 @@ def read(answer: Any) -> Any:
     return answer
 
 
-def plain(answer: Any) -> Any:
-    """An answer that was read, as far as it is the same each time."""
+def plain(answer: Any, *, ids: bool = False) -> Any:
+    """An answer that was read, as far as it is the same each time.
+
+    :param ids: also what tells one message, claim or subscription from
+        another.
+    """
     if isinstance(answer, dict):
-        return {key: plain(value) for key, value in answer.items()
+        return {key: plain(value, ids=ids) for key, value in answer.items()
                 if key not in _TIMES}
     if isinstance(answer, str):
-        return _ID.sub('<id>', answer)
+        return answer if ids else _ID.sub('<id>', answer)
     if isinstance(answer, list):
-        return [plain(each) for each in answer]
+        return [plain(each, ids=ids) for each in answer]
     return answer

@@ -91,7 +91,8 @@ class FaultTest(testtools.TestCase):
         stored = [(place, [said for _, said in files])
                   for place, files in world.swift.stored()]
         return repr((stored, world.containers(), world.clock.now,
-                     type(outcome.error), outcome.answer))
+                     type(outcome.error),
+                     operations.plain(outcome.answer, ids=True)))
 
     def check(
         self, faults: list[wire.Fault], lasts: wire.Lasts,

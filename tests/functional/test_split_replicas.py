@@ -16,11 +16,14 @@ away, it comes back, perhaps another goes, and somebody looks before the
 replicators do. Nothing replicates before a test says so.
 """
 
+from collections.abc import Callable
 from collections.abc import Iterator
 import contextlib
 import time
+from typing import Any
 import uuid
 
+import fixtures
 import testtools
 from zaqar.storage import errors
 
@@ -239,3 +242,50 @@ class TestExceptions(SplitTest):
             found = self.messages.get(self.queue, message, project=PROJECT)
 
         self.assertEqual(message, found['id'])
+
+    def test_messages_whose_claim_one_node_missed_can_be_removed(
+        self,
+    ) -> None:
+        """Of which their claim says that they last until it is over.
+
+        Swift's expirer deletes as of the moment at which a message was to be
+        removed, which is later than the claim. A node that is not told of
+        the claim by then takes that deletion for the latest news, and tells
+        the others.
+        """
+        self.useFixture(fixtures.MonkeyPatch(
+            'marconi_swift.records.SWEEP_AFTER', 1))
+        [told] = self.post(1, ttl=SHORT)
+        other = self.claim_all([told])
+        [missed] = self.post(1, ttl=SHORT)
+        with self.away(1):
+            claim = self.claim_all([missed])
+
+        self.wait_for(lambda: self.removed_alone(1))
+        [removed] = self.removed_alone(1)
+        self.heal()
+        self.wait_for(lambda: removed in self.removed(2) & self.removed(3))
+
+        self.assertEqual([], self.held(claim))
+        self.assertEqual([told], self.held(other))
+
+    def held(self, claim: str) -> list[str]:
+        _, held = self.claims.get(self.queue, claim, project=PROJECT)
+        return [message['id'] for message in held]
+
+    def removed(self, node: int) -> set[str]:
+        """What a node knows to have been removed: hashes of names."""
+        disk = self.cluster.swift.folder.devices / f'd{node}'
+        return {found.parent.name
+                for found in disk.glob('objects/*/*/*/*.ts')}
+
+    def removed_alone(self, node: int) -> set[str]:
+        """What no other node knows to have been removed."""
+        return self.removed(node).difference(*(
+            self.removed(other) for other in (1, 2, 3) if other != node))
+
+    def wait_for(self, condition: Callable[[], Any]) -> None:
+        deadline = time.monotonic() + HEALING
+        while not condition():
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.1)

@@ -125,6 +125,35 @@ class TestBodies(ApiTest):
             self.assertEqual(400, status)
 
 
+class TestMessagePack(ApiTest):
+    """It says more than JSON does; only WebSockets take it."""
+
+    def test_that_json_can_not_say_is_refused(self) -> None:
+        for odd in ({b'a': 1}, {'a': 1, b'b': 2}, {'a': b'\xff'},
+                    {'a': [b'\xff']}):
+            for action, given in (
+                    ('message_post', {'messages': [
+                        {'body': 'with it', 'ttl': 300},
+                        {'body': odd, 'ttl': 300}]}),
+                    ('queue_create', {'metadata': odd}),
+                    ('subscription_create', {
+                        'subscriber': 'http://here', 'ttl': 300,
+                        'options': odd})):
+                status, answer = self.api.websocket(
+                    action, {'queue_name': 'q', **given})
+                self.assertEqual(400, status, (action, odd, answer))
+
+        self.assertEqual([], self.bodies())
+        self.assertEqual([], self.shown('/subscriptions', 'subscriptions'))
+
+    def test_bytes_become_text(self) -> None:
+        self.assertEqual(201, self.api.websocket('message_post', {
+            'queue_name': 'q', 'messages': [
+                {'body': {'a': b'text'}, 'ttl': 300}]})[0])
+
+        self.assertEqual([{'a': 'text'}], self.bodies())
+
+
 class TestMetadata(ApiTest):
 
     def test_that_could_not_be_shown_are_refused(self) -> None:

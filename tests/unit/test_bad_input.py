@@ -50,7 +50,8 @@ _ODD = [
 #: What JSON can say, and more of what Python can than anybody should pass.
 _SCALARS = some.one_of(
     some.sampled_from([None, True, False, 0, -1, 2**31, 2**63, -2**63, 10**30,
-                       0.5, float('nan'), float('inf'), -0.0, '', b'', b'x']),
+                       0.5, float('nan'), float('inf'), -0.0, '', b'', b'x',
+                       b'\xff']),
     some.sampled_from(_ODD), some.text(max_size=20), some.integers(),
     some.floats())
 _JSON = some.recursive(_SCALARS, lambda inner: some.one_of(
@@ -65,8 +66,8 @@ def _nested(levels: int) -> Any:
 
 _ANYTHING = _JSON | some.sampled_from(
     [10, 499, 501, 900, 990, 3000]).map(_nested)
-_ODDER = [None, 7, 0, -1, 1.5, float('nan'), b'x', (), [], ['x'], {}, True,
-          2**63, 10**30, _nested(10)]
+_ODDER = [None, 7, 0, -1, 1.5, float('nan'), b'x', b'\xff', (), [], ['x'], {},
+          {b'x': 1}, True, 2**63, 10**30, _nested(10)]
 _TEXTS = some.sampled_from(_ODD) | some.text(max_size=80)
 
 #: Queues that are there come often.
@@ -159,13 +160,13 @@ _PLACES: dict[str, Callable[[Any], Any]] = {
     'metadata': lambda odd: {
         'ttl': 60, 'grace': 60, 'a': odd, '_dead_letter_queue': odd,
         '_max_claim_count': 1, '_containers': odd},
-    **dict.fromkeys(['message_ids', 'claim_ids', 'capabilities'],
-                    lambda odd: [odd]),
+    **dict.fromkeys(['message_ids', 'claim_ids'], lambda odd: [odd]),
     **dict.fromkeys(['options', 'kfilter'], lambda odd: {'a': odd})}
 
 #: Arguments that Zaqar computes, or checks.
 _NEVER_ODD = {'limit', 'echo', 'include_claimed', 'detailed', 'sort',
-              'weight', 'uri', 'client_uuid', 'pool', 'flavor'}
+              'weight', 'uri', 'client_uuid', 'pool', 'flavor',
+              'capabilities'}
 
 
 def _answers(result: Any) -> Any:

@@ -11,6 +11,7 @@
 # under the License.
 """What claims promise, where Zaqar's own tests do not look."""
 
+from collections.abc import Sequence
 import datetime
 import functools
 import itertools
@@ -318,6 +319,34 @@ class TestClaim(ClaimTest):
         [message] = self.claim()[1]
         self.assertEqual(1, message['claim_count'])
 
+    def test_that_was_recorded_but_not_answered_is_withdrawn(self) -> None:
+        [posted] = self.post(1, ttl=7200)
+        self.swift.faults.append(fake_swift.Fault(
+            1, 'after', store_errors.Unanswered('lost'),
+            lambda request: (request.name or '').startswith('claim/')))
+
+        self.assertRaises(errors.ConnectionError, self.claim, ttl=3600)
+
+        settings = self.drivers.data.account.settings
+        self.pass_time(
+            2 * settings.claim_attempt_limit + settings.clock_skew + 1)
+        self.assertEqual(
+            [posted], [message['id'] for message in self.claim()[1]])
+
+    def test_that_cannot_be_withdrawn_is_told_of(self) -> None:
+        self.post(1, ttl=7200)
+        for method, outcome in (
+                ('PUT', store_errors.Unanswered('lost')), ('DELETE', 405)):
+            self.swift.faults.append(fake_swift.Fault(
+                1, 'after', outcome, functools.partial(
+                    lambda method, request: request.method == method
+                    and (request.name or '').startswith('claim/'), method)))
+        log = self.useFixture(fixtures.FakeLogger())
+
+        self.assertRaises(errors.ConnectionError, self.claim, ttl=3600)
+
+        self.assertIn('claim 1 messages for 3600 seconds', log.output)
+
     def test_of_a_claimer_that_died_early_hides_nothing_for_long(
         self,
     ) -> None:
@@ -333,6 +362,38 @@ class TestClaim(ClaimTest):
 
         # The first time that anybody looks: it stands in the gate alone.
         self.assertEqual(1, len(self.claim()[1]))
+
+    def test_of_a_claimer_that_died_frees_it_while_one_is_taken(
+        self,
+    ) -> None:
+        self.check_is_not_hidden_while_others_are_posted(1)
+
+    def test_of_a_claimer_that_died_frees_it_while_several_are_taken(
+        self,
+    ) -> None:
+        self.check_is_not_hidden_while_others_are_posted(3)
+
+    def check_is_not_hidden_while_others_are_posted(self, limit: int) -> None:
+        self.useFixture(fixtures.MonkeyPatch('time.monotonic', records.now))
+        [hidden] = self.post(1, ttl=600)
+        self.swift.faults.append(fake_swift.Fault(
+            1, 'before', store_errors.Unanswered('died'),
+            lambda request: request.method == 'GET' and bool(request.name)))
+        self.assertRaises(errors.ConnectionError, self.claim)
+        settings = self.drivers.data.account.settings
+        self.pass_time(
+            2 * settings.claim_attempt_limit + settings.clock_skew)
+
+        given: list[str] = []
+        for _ in range(20):
+            self.post(*range(limit * 4), ttl=600)
+            messages = self.claim(limit, ttl=600)[1]
+            # So nobody looks behind shut gates for want of others.
+            self.assertNotEqual([], messages)
+            given += [message['id'] for message in messages]
+            self.pass_time(1)
+
+        self.assertIn(hidden, given)
 
     def test_keeps_what_it_has_if_something_fails_midway(self) -> None:
         self.post(*range(5))
@@ -358,9 +419,11 @@ class TestMissed(ClaimTest):
         self.claim_container = names.claims('marconi', 'p', 'q')
         self.store = self.drivers.data.account.store
 
-    def renew_on_other_replicas(self, claim: str) -> None:
+    def renew_on_other_replicas(
+        self, claim: str, messages: Sequence[str] = (),
+    ) -> None:
         """Renew a claim, and then undo what was POSTed for that."""
-        objects = [(self.container, name) for name in self.ids]
+        objects = [(self.container, name) for name in messages or self.ids]
         objects.append((self.claim_container, f'claim/{claim}'))
         before = [self.store.head(*each).content_type for each in objects]
         self.claims.update('q', claim, {'ttl': 10 * _TTL, 'grace': 0},
@@ -392,6 +455,19 @@ class TestMissed(ClaimTest):
         self.claims.delete('q', claim, project='p')
         self.assertEqual(
             self.ids[1:], [message['id'] for message in self.claim()[1]])
+
+    def test_a_renewed_claim_lasts_though_one_of_its_messages_is_gone(
+        self,
+    ) -> None:
+        claim, _ = self.claim()
+        self.delete(self.ids[0], claim)
+        self.renew_on_other_replicas(claim, self.ids[1:])
+
+        self.pass_time(_TTL + 10)
+
+        _, held = self.claims.get('q', claim, project='p')
+        self.assertEqual(
+            self.ids[1:], [message['id'] for message in held])
 
     def test_a_claim_that_was_half_renewed_has_expired(self) -> None:
         claim, _ = self.claim()

@@ -361,7 +361,7 @@ class TestElections(ControlTest):
                 b'marconi:queues/:q').hexdigest() + '/1'):
             self.swift.request(
                 'PUT', 'marconi:elections', name,
-                headers={'Content-Type': 'text/plain'} if name else {})
+                headers={'X-Object-Meta-Owner': 'another'} if name else {})
         clock = itertools.count(0, 5)
         self.useFixture(fixtures.MonkeyPatch(
             'time.monotonic', lambda: float(next(clock))))

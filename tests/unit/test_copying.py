@@ -140,6 +140,9 @@ class TestCopier(testtools.TestCase):
 
         self.copy(page)
         self.assertEqual([], self.asked())
+        self.assertEqual(1, sum(
+            request.method == 'GET' and request.name is None
+            for request in self.drivers.swift.requests))
 
         self.copy(page)
         self.assertEqual(5, len(self.asked()))

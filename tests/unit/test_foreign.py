@@ -15,6 +15,7 @@ Whatever they are, the queue beside them works, and so do all others.
 """
 
 from collections.abc import Iterator
+import hashlib
 import itertools
 import logging
 import re
@@ -447,6 +448,23 @@ class TestForeign(testtools.TestCase):
         self.assertEqual(
             1, self.world.log.output.count('it is no claim that'))
 
+    def test_are_told_of_with_the_container_that_they_are_in(self) -> None:
+        world = self.useFixture(World(conf.FakeDrivers(
+            retries=0, cache_time=0, containers_per_queue=2)))
+        claim = names.new_message_id(1)
+        for container, name in ((_MESSAGES, 'a-file'),
+                                (_CLAIMS, f'claim/{claim}')):
+            world.plant(Foreign(names.part(container, 1), name, _JSON))
+
+        world.data.message_controller.list('q', project='p')
+        self.assertRaises(
+            errors.ClaimDoesNotExist, world.data.claim_controller.get, 'q',
+            claim, project='p')
+
+        for said in (f"'a-file' in container {_MESSAGES}:1:",
+                     f"{claim}' in container {_CLAIMS}:1:"):
+            self.assertIn(said, world.log.output)
+
     def test_counts_of_containers_are_none(self) -> None:
         for count in ('x', '', '0', '-1', '17', '99999', '9' * 400, '1.5'):
             self.world.swift.request('PUT', _MESSAGES, headers={
@@ -475,6 +493,28 @@ class TestForeign(testtools.TestCase):
                 count, self.world.log.output.count('Ignoring'))
             if count == 1:
                 time.sleep(notices.QUIET / 2 + 1)
+
+    def test_at_an_election_is_an_error_at_once(self) -> None:
+        """Nothing else that is created is held up."""
+        queues = self.world.piped.queue_controller
+        self.useFixture(clock.Clock())
+        key = hashlib.sha256(b'marconi:queues/p:new').hexdigest()
+        for gate, content_type in itertools.product('12', _TYPES):
+            planted = self.plant(
+                'marconi:elections', f'{key}/{gate}', content_type)
+            began = time.monotonic()
+
+            error = self.assertRaises(
+                errors.ConnectionError, queues.create, 'new', {}, project='p')
+
+            self.assertIn(planted.name, str(error))
+            self.assertEqual(began, time.monotonic())
+            self.assertTrue(self.world.find(planted))
+            self.assertTrue(queues.create(
+                f'other {content_type}', {}, project=gate))
+            self.world.swift.request(
+                'DELETE', planted.container, planted.name)
+        self.assertTrue(queues.create('new', {}, project='p'))
 
     def test_a_queue_with_such_a_record_can_be_deleted(self) -> None:
         queues = self.world.piped.queue_controller

@@ -27,6 +27,7 @@ from testtools import matchers
 from marconi_swift import driver
 from marconi_swift import names
 from marconi_swift import records
+from marconi_swift.data import probing
 from marconi_swift.manage import shell
 from marconi_swift.manage import stores
 from marconi_swift.store import errors
@@ -161,6 +162,21 @@ class TestGc(ManageTest):
             ('marconi-swift', self.half, 0, 2, True),
             ('marconi-swift', self.container, 0, 1, True),
         ], self.gc('--force'))
+
+    def test_deletes_the_queues_of_probes_that_are_over(self) -> None:
+        queue = names.first_id(1e9)
+        left = names.messages('marconi', probing.PROJECT, queue)
+        self.drivers.control.queue_controller.create(
+            queue, project=probing.PROJECT)
+        self.swift.request('PUT', left)
+
+        self.gc('--dry-run')
+
+        self.assertIn(left, self.containers())
+        self.gc()
+        self.assertNotIn(left, self.containers())
+        self.assertFalse(self.drivers.control.queue_controller.exists(
+            queue, probing.PROJECT))
 
     def test_refuses_a_configuration_that_is_not_there(self) -> None:
         missing = f'{self.path}.not'

@@ -158,6 +158,16 @@ class TestDeletingMany(ObjectsTest):
             'bulk-delete' in request.query
             for request in self.swift.requests))
 
+    def test_tries_again_one_by_one_what_they_failed_at(self) -> None:
+        self.store.delete_many('c', self.names[:200])
+        # Swift answers 200 all the same; the body tells.
+        self.useFixture(fixtures.MonkeyPatch(
+            'tests.fixtures.fake_swift.MAX_DELETES_PER_REQUEST', 10))
+
+        self.store.delete_many('c', self.names)
+
+        self.assertEqual(['o'], [row.name for row in self.store.page('c')])
+
     def test_does_without_them(self) -> None:
         self.swift.bulk_delete = False
 

@@ -62,15 +62,17 @@ class TestRows(testtools.TestCase):
         known: int,
     ) -> None:
         _, listed = _given(parts, known)
-        there = sorted({f'{number:02}.{part}'
+        there = sorted({(f'{number:02}.{part}', names.part('c', part))
                         for part, numbers in enumerate(parts)
                         for number in numbers}, reverse=reverse)
-        after = [name for name in there if not marker or (
-            name < marker if reverse else name > marker)]
+        after = [(container, name) for name, container in there
+                 if not marker or (
+                     name < marker if reverse else name > marker)]
 
         rows = listed.rows(marker=marker, first=first, reverse=reverse)
 
-        self.assertEqual(after, [row.name for row in rows])
+        self.assertEqual(
+            after, [(container, row.name) for container, row in rows])
         self.assertEqual(len(parts), listed.count)
 
     def test_are_listed_as_far_as_they_are_asked_for(self) -> None:
