@@ -48,7 +48,7 @@ def main() -> None:
     with (tempfile.TemporaryDirectory(
             dir=given.data, ignore_cleanup_errors=True) as folder,
           Cluster(pathlib.Path(folder, 'swift'), sweep_interval=3600.0,
-                  workers=given.workers) as cluster):
+                  update_interval=3600.0, workers=given.workers) as cluster):
         print('containers, posters: messages/s posted, claimed and deleted')
         for _, containers, posters in itertools.product(
                 range(given.rounds), given.containers, given.posters):

@@ -80,7 +80,8 @@ def site(
     swift = swifts.SwiftCluster(
         folder / 'swift', replicas=replicas,
         accounts=sorted(set(_ACCOUNTS.values())),
-        sweep_interval=_SWEEP_INTERVAL, tally=True, patience=_PATIENCE)
+        sweep_interval=_SWEEP_INTERVAL, update_interval=_SWEEP_INTERVAL,
+        tally=True, patience=_PATIENCE)
     with contextlib.ExitStack() as stack:
         stack.enter_context(swift)
         confs = _Confs(folder, swift)

@@ -25,7 +25,9 @@ from marconi_swift.standalone import sites
 from marconi_swift.standalone import tls
 
 KINDS = ('object', 'container', 'account')
-UPDATERS = ('object-updater', 'container-updater')
+OBJECT_UPDATER = 'object-updater'
+CONTAINER_UPDATER = 'container-updater'
+UPDATERS = (OBJECT_UPDATER, CONTAINER_UPDATER)
 EXPIRER = 'object-expirer'
 PROXY = 'proxy-server'
 
@@ -84,6 +86,7 @@ class SwiftCluster(processes.Servers):
         token_cache_time: int = TOKEN_CACHE_TIME,
         certificate: tls.Certificate | None = None,
         sweep_interval: float = 5.0,
+        update_interval: float = 5.0,
         tally: bool = False,
         filters: Sequence[str] = (),
         replicate: bool = False,
@@ -104,17 +107,20 @@ class SwiftCluster(processes.Servers):
         :param token_cache_time: seconds for which Keystone is not asked
             about a token again; -1 asks for each request.
         :param certificate: what to serve TLS with; None serves HTTP.
-        :param sweep_interval: seconds between two passes of the expirer and
-            the updaters.
+        :param sweep_interval: seconds between two passes of the expirer, and
+            of the container updater, which makes known to it where it has to
+            look.
+        :param update_interval: seconds between two passes of the object
+            updater, which gives containers the rows that they missed.
         :param tally: whether the proxy counts requests; see
             :mod:`marconi_swift.standalone.tally`.
         :param filters: of the proxy; see :meth:`.confs.Writer.proxy`.
         :param replicate: whether nodes give one another the objects, and the
-            rows of containers, that they missed, once a sweep_interval.
+            rows of containers, that they missed, once an update_interval.
         :param limits: for how long servers wait for one another.
         :param part_power: 2 to the power of this is the number of
             partitions, each of which costs a replicator some requests a
-            pass; can't change later.
+            pass, and the container updater a process; can't change later.
         :param log_level: of Swift's servers; INFO logs every request.
         :param patience: how many seconds the start may take.
         """
@@ -129,6 +135,7 @@ class SwiftCluster(processes.Servers):
         self._certificate = certificate
         self._given_port = port
         self._sweep_interval = sweep_interval
+        self._update_interval = update_interval
         self._filters = (*((confs.TALLY,) if tally else ()), *filters)
         self._replicate = replicate
         self._limits = limits
@@ -239,8 +246,9 @@ class SwiftCluster(processes.Servers):
             self._certificate
         )
         self._add(PROXY, 'swift-proxy-server', conf, serves=True)
-        for name in UPDATERS:
-            conf = write.updater(name, self._sweep_interval)
+        for name, interval in ((OBJECT_UPDATER, self._update_interval),
+                               (CONTAINER_UPDATER, self._sweep_interval)):
+            conf = write.updater(name, interval)
             self._add(name, f'swift-{name}', conf)
         conf = write.expirer(EXPIRER, self._sweep_interval)
         self._add(EXPIRER, f'swift-{EXPIRER}', conf)
@@ -253,7 +261,7 @@ class SwiftCluster(processes.Servers):
             name = f'{kind}-replicator-{number}'
             conf = write.replicator(
                 name, kind, self.site.port(f'{kind}-{number}'),
-                self._sweep_interval)
+                self._update_interval)
             self._add(name, f'swift-{kind}-replicator', conf)
 
     def _build_rings(self) -> None:

@@ -17,7 +17,6 @@ With Keystone: tests/cloud/test_check.py.
 import contextlib
 import io
 import json
-import logging
 import pathlib
 import socket
 import time
@@ -31,6 +30,7 @@ from zaqar.storage.sqlalchemy import tables
 from marconi_swift import driver
 from marconi_swift.manage import shell
 from tests.fixtures import conf
+from tests.fixtures import logs
 from tests.fixtures import swift
 
 
@@ -42,10 +42,7 @@ class CheckTest(testtools.TestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        root = logging.getLogger()
-        # The command sets up logging for a process of its own.
-        self.addCleanup(setattr, root, 'handlers', root.handlers[:])
-        self.addCleanup(root.setLevel, root.level)
+        self.useFixture(logs.RootLogger())
         self.path = str(pathlib.Path(
             self.useFixture(fixtures.TempDir()).path, 'zaqar.conf'))
 
@@ -91,9 +88,12 @@ class CheckTest(testtools.TestCase):
 
 class SwiftCheckTest(CheckTest):
 
+    sweep_interval = swift.SWEEP_INTERVAL
+
     def setUp(self) -> None:
         super().setUp()
-        self.swift = self.useFixture(swift.RealSwift())
+        self.swift = self.useFixture(
+            swift.RealSwift(sweep_interval=self.sweep_interval))
         self.login = {
             'auth_type': 'v1password', 'auth_url': self.swift.auth_url,
             'username': self.swift.username,
@@ -104,7 +104,15 @@ class SwiftCheckTest(CheckTest):
         return {container['name'] for container in listed}
 
 
-class WorksTest(SwiftCheckTest):
+class ExpirerTest(SwiftCheckTest):
+    """Waits for an expirer that has nothing else to do."""
+
+    sweep_interval = swift.BRISK
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        cls.addClassCleanup(swift.stop, 1, cls.sweep_interval)
 
     def test_what_works_is_ok_and_nothing_is_left(self) -> None:
         self.configure(self.login)
@@ -123,6 +131,24 @@ class WorksTest(SwiftCheckTest):
         self.assertEqual(
             {'marconi:queues', 'marconi:elections'}, self.containers())
         self.assertIn('Swift 2.', self.row('management', 'limits')['Seen'])
+
+    def test_no_expirer(self) -> None:
+        expirer = self.swift.swift.processes['object-expirer']
+        expirer.stop()
+        self.addCleanup(expirer.start)
+        self.configure(self.login)
+
+        self.assertEqual(0, self.check('--wait', '3'))
+
+        row = self.row('marconi-swift', 'expirer')
+        self.assertEqual('warning', row['Result'])
+        self.assertIn('still listed', row['Seen'])
+        self.assertIn('marconi-swift-manage gc', row['What to do'])
+        self.assertEqual(
+            {'marconi:queues', 'marconi:elections'}, self.containers())
+
+
+class WorksTest(SwiftCheckTest):
 
     def test_nothing_is_written_if_it_is_told_so(self) -> None:
         self.configure(self.login)
@@ -250,18 +276,3 @@ class BrokenTest(SwiftCheckTest):
 
         self.useFixture(fixtures.MonkeyPatch(
             'oslo_utils.timeutils.utcnow_ts', utcnow_ts))
-
-    def test_no_expirer(self) -> None:
-        expirer = self.swift.swift.processes['object-expirer']
-        expirer.stop()
-        self.addCleanup(expirer.start)
-        self.configure(self.login)
-
-        self.assertEqual(0, self.check('--wait', '3'))
-
-        row = self.row('marconi-swift', 'expirer')
-        self.assertEqual('warning', row['Result'])
-        self.assertIn('still listed', row['Seen'])
-        self.assertIn('marconi-swift-manage gc', row['What to do'])
-        self.assertEqual(
-            {'marconi:queues', 'marconi:elections'}, self.containers())

@@ -27,6 +27,7 @@ from marconi_swift import names
 from marconi_swift.manage import shell
 from marconi_swift.standalone import swift as swifts
 from tests.fixtures import conf
+from tests.fixtures import logs
 from tests.fixtures import swift
 from tests.fixtures import workers
 
@@ -38,6 +39,7 @@ class GcTest(testtools.TestCase):
 
     def setUp(self) -> None:
         super().setUp()
+        self.useFixture(logs.RootLogger())
         folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
         self.cluster = swifts.SwiftCluster(
             folder / 'swift', patience=swift.PATIENCE)

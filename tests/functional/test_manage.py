@@ -14,11 +14,11 @@
 import contextlib
 import io
 import json
-import logging
 from typing import Any
 
 from marconi_swift import options
 from marconi_swift.manage import shell
+from tests.fixtures import logs
 from tests.fixtures import redis
 from tests.functional import test_pools
 
@@ -28,10 +28,7 @@ class ManageTest(test_pools.PooledTest):
 
     def setUp(self) -> None:
         super().setUp()
-        root = logging.getLogger()
-        # The command sets up logging for a process of its own.
-        self.addCleanup(setattr, root, 'handlers', root.handlers[:])
-        self.addCleanup(root.setLevel, root.level)
+        self.useFixture(logs.RootLogger())
         self.register('swift', f'{options.SCHEME}://?auth_section=one')
         self.register('redis', self.useFixture(redis.Redis()).uri)
         for name in ('swift', 'redis'):

@@ -105,6 +105,8 @@ class DriverTest(_Case):
             self.useFixture(fixtures.MonkeyPatch(
                 f'marconi_swift.store.{name}', seconds))
         self.log = self.useFixture(fixtures.FakeLogger(level=logging.INFO))
+        # Executors of other tests keep theirs.
+        self.foreign = set(threading.enumerate())
         path = f'{self.useFixture(fixtures.TempDir()).path}/zaqar.conf'
         conf.write(path, **self.swift.login, timeout=TIMEOUT, retries=1,
                    post_time_limit=60)
@@ -126,7 +128,13 @@ class DriverTest(_Case):
 
     def recover(self) -> None:
         """Use the service until it notices that the outage is over."""
-        wait_for(lambda: self.post() and self.told('used again'))
+        def used() -> list[str]:
+            # On a busy machine one may still take longer than it may.
+            with contextlib.suppress(zaqar_errors.ConnectionError):
+                self.post()
+            return self.told('used again')
+
+        wait_for(used)
 
     def told(self, what: str) -> list[str]:
         return [line for line in self.log.output.splitlines()
@@ -140,6 +148,10 @@ class DriverTest(_Case):
                 self.assertIsInstance(
                     each.exception(PATIENCE), zaqar_errors.ConnectionError)
 
+    def threads(self) -> set[threading.Thread]:
+        """Return those that the test has started, and that go on."""
+        return set(threading.enumerate()) - self.foreign
+
     def test_one_that_hangs_and_goes_on(self) -> None:
         self.fail_together_and_recover(self.hanging)
 
@@ -152,12 +164,12 @@ class DriverTest(_Case):
         with broken():
             self.fail_together()
             width = self.site.data.account.settings.fan_out
-            before = threading.active_count()
+            before = self.threads()
             self.fail_together()
             self.assertFalse(self.site.data.is_alive())
             # Threads are those that are kept for several requests at once.
-            self.assertLessEqual(threading.active_count(), before)
-            self.assertLessEqual(before, width + 5)
+            self.assertLessEqual(self.threads(), before)
+            self.assertLessEqual(len(before), width)
         self.recover()
 
         self.check_works()

@@ -13,6 +13,7 @@
 """The standalone program: a real Swift, and Zaqar on it."""
 
 from collections.abc import Callable
+import configparser
 import contextlib
 from http import client as http
 import json
@@ -287,6 +288,19 @@ class SwiftClusterTest(_Case):
         self.assertIn('object-1 did not become ready in time', refusal)
         self.assertIn(f'{path}/log/object-1.log', refusal)
         self.assertEqual([], pids_of(path))
+
+    def test_daemons_rest_as_long_as_they_are_told(self) -> None:
+        path = self.folder()
+        self.refusal(self.cluster(
+            path, sweep_interval=1.5, update_interval=2.5, patience=0).start)
+        read = configparser.ConfigParser()
+        daemons = (swift.EXPIRER, *swift.UPDATERS)
+
+        read.read(f'{path}/etc/{name}.conf' for name in daemons)
+
+        self.assertEqual(
+            ['1.5', '2.5', '1.5'],
+            [read[name]['interval'] for name in daemons])
 
     def test_a_server_that_ends_at_once_is_named(self) -> None:
         path = self.folder()

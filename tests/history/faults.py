@@ -29,11 +29,12 @@ from marconi_swift.standalone import confs
 from marconi_swift.standalone import processes
 from marconi_swift.standalone import swift as swifts
 from tests.fixtures import conf
+from tests.fixtures import swift as swift_fixtures
 from tests.history import troubling
 
 NODES = 3
 
-#: Seconds between two passes of the updaters, the replicators and the
+#: Seconds between two passes of the object updater, the replicators and the
 #: expirer.
 SWEEP = 1.0
 
@@ -67,7 +68,8 @@ class Cluster(fixtures.Fixture):
     def _setUp(self) -> None:
         folder = self.useFixture(fixtures.TempDir()).path
         self.swift = swifts.SwiftCluster(
-            folder, replicas=NODES, sweep_interval=SWEEP, part_power=3,
+            folder, replicas=NODES, sweep_interval=SWEEP,
+            update_interval=SWEEP, part_power=swift_fixtures.PART_POWER,
             replicate=self._replicate, limits=LIMITS, patience=PATIENCE,
             filters=[troubling.FACTORY])
         self.addCleanup(self.swift.stop)

@@ -176,6 +176,7 @@ class World(fixtures.Fixture):
         self.drivers: Any = self.useFixture(self._drivers)
         self.control, self.data = self.drivers.control, self.drivers.data
         self.swift = self.data.account.transport
+        self._containers: set[str] = set()
         self.piped = pipeline.DataDriver(
             self.drivers.conf, self.data, self.control)
         for project, name in (('p', 'q'), ('p', 'other'), (None, 'q')):
@@ -192,7 +193,9 @@ class World(fixtures.Fixture):
             level=logging.WARNING))
 
     def plant(self, foreign: Foreign) -> None:
-        self.swift.request('PUT', foreign.container)
+        if foreign.container not in self._containers:
+            self.swift.request('PUT', foreign.container)
+            self._containers.add(foreign.container)
         status = self.swift.request(
             'PUT', foreign.container, foreign.name, body=foreign.body,
             headers={'Content-Type': foreign.content_type}).status
@@ -275,12 +278,15 @@ class World(fixtures.Fixture):
 class ForeignTest(testtools.TestCase):
     """Knows what is shown where there is nothing foreign."""
 
-    def make(self) -> World:
+    @classmethod
+    def make(cls) -> World:
         return World()
 
-    def setUp(self) -> None:
-        super().setUp()
-        self.expected = self.useFixture(self.make()).use()
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        with cls.make() as world:
+            cls.expected = world.use()
 
     def use_beside(self, foreign: Iterator[Foreign], told: int = 1) -> None:
         """Use what there is beside these, and see that they are kept.
@@ -333,7 +339,8 @@ class RealSwiftForeignTest(TestManyForeign):
 
     kinds = ('queues',)
 
-    def make(self) -> World:
+    @classmethod
+    def make(cls) -> World:
         return World(conf.Drivers(cache_time=0))
 
 

@@ -16,7 +16,6 @@ from collections.abc import Mapping
 import contextlib
 import io
 import json
-import logging
 import pathlib
 from typing import Any
 from typing import NamedTuple
@@ -34,6 +33,7 @@ from marconi_swift.manage import stores
 from marconi_swift.store import errors
 from tests.fixtures import conf
 from tests.fixtures import fake_swift
+from tests.fixtures import logs
 from tests.unit import test_sweeping
 
 _LONG = 6000
@@ -59,10 +59,7 @@ class ManageTest(test_sweeping.SweepingTest):
     def setUp(self) -> None:
         super().setUp()
         self.path = self.drivers.path
-        root = logging.getLogger()
-        # The command sets up logging for a process of its own.
-        self.addCleanup(setattr, root, 'handlers', root.handlers[:])
-        self.addCleanup(root.setLevel, root.level)
+        self.useFixture(logs.RootLogger())
 
     def run_command(self, *arguments: str, configured: bool = True) -> Run:
         config = ('--config-file', self.path) if configured else ()

@@ -14,7 +14,6 @@
 import contextlib
 import io
 import json
-import logging
 import sys
 import types
 from typing import Any
@@ -26,6 +25,7 @@ from marconi_swift import names
 from marconi_swift.manage import purge
 from marconi_swift.manage import shell
 from tests.fixtures import fake_swift
+from tests.fixtures import logs
 from tests.unit import test_sweeping
 
 
@@ -42,10 +42,7 @@ class CommandTest(test_sweeping.SweepingTest):
 
     def setUp(self) -> None:
         super().setUp()
-        root = logging.getLogger()
-        # A command sets up logging for a process of its own.
-        self.addCleanup(setattr, root, 'handlers', root.handlers[:])
-        self.addCleanup(root.setLevel, root.level)
+        self.useFixture(logs.RootLogger())
         self.useFixture(fixtures.EnvironmentVariable('OS_PROJECT_ID', 'p'))
 
     def command(self, *arguments: str) -> Ran:
