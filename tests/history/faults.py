@@ -59,18 +59,21 @@ FREE_AGAIN = 2 * ATTEMPT_LIMIT + CLOCK_SKEW
 
 
 class Cluster(fixtures.Fixture):
-    """A Swift of three nodes, with a zaqar.conf for it in ``path``."""
+    """A Swift of three nodes, with a zaqar.conf for it in ``path``.
 
-    def __init__(self, replicate: bool = True) -> None:
+    :param limits: for how long its servers wait for one another.
+    """
+
+    def __init__(self, limits: confs.Limits = LIMITS) -> None:
         super().__init__()
-        self._replicate = replicate
+        self._limits = limits
 
     def _setUp(self) -> None:
         folder = self.useFixture(fixtures.TempDir()).path
         self.swift = swifts.SwiftCluster(
             folder, replicas=NODES, sweep_interval=SWEEP,
             update_interval=SWEEP, part_power=swift_fixtures.PART_POWER,
-            replicate=self._replicate, limits=LIMITS, patience=PATIENCE,
+            replicate=True, limits=self._limits, patience=PATIENCE,
             filters=[troubling.FACTORY])
         self.addCleanup(self.swift.stop)
         self.swift.start()
