@@ -60,12 +60,16 @@ class Site:
         :raises marconi_swift.standalone.errors.StandaloneError: an earlier
             run decided otherwise.
         """
-        decided = self._state.setdefault(name, value)
+        decided = self.decided(name, value)
         if decided != value:
             raise errors.StandaloneError(
                 f'The data folder {self.folder} was made with {decided} '
                 f'{name} and not {value}, which can not change.'
             )
+
+    def decided(self, name: str, value: Any) -> Any:
+        """Return what an earlier run decided, or decide it for later ones."""
+        return self._state.setdefault(name, value)
 
     def port(self, name: str) -> int:
         """Return a port that is, or was, held under a name."""

@@ -31,8 +31,10 @@ UPDATERS = (OBJECT_UPDATER, CONTAINER_UPDATER)
 EXPIRER = 'object-expirer'
 PROXY = 'proxy-server'
 
-# Unless told otherwise; see SwiftCluster.
-PART_POWER = 8
+# 2 to the power of this is the number of partitions, unless the folder was
+# made with another. Each costs a replicator some requests a pass, and one with
+# a container in it the container updater a process.
+PART_POWER = 3
 
 # Seconds that all of Swift gets to start; it takes one or two on an idle
 # machine.
@@ -91,7 +93,6 @@ class SwiftCluster(processes.Servers):
         filters: Sequence[str] = (),
         replicate: bool = False,
         limits: confs.Limits = confs.WIDE,
-        part_power: int = PART_POWER,
         log_level: str = 'WARNING',
         patience: float = PATIENCE,
     ) -> None:
@@ -118,9 +119,6 @@ class SwiftCluster(processes.Servers):
         :param replicate: whether nodes give one another the objects, and the
             rows of containers, that they missed, once an update_interval.
         :param limits: for how long servers wait for one another.
-        :param part_power: 2 to the power of this is the number of
-            partitions, each of which costs a replicator some requests a
-            pass, and the container updater a process; can't change later.
         :param log_level: of Swift's servers; INFO logs every request.
         :param patience: how many seconds the start may take.
         """
@@ -139,7 +137,6 @@ class SwiftCluster(processes.Servers):
         self._filters = (*((confs.TALLY,) if tally else ()), *filters)
         self._replicate = replicate
         self._limits = limits
-        self._part_power = part_power
         self._log_level = log_level
         self._patience = patience
 
@@ -153,7 +150,6 @@ class SwiftCluster(processes.Servers):
         self.site.open()
         try:
             self.site.made_with('replicas', self.replicas)
-            self.site.made_with('part_power', self._part_power)
             self._hold_ports()
             if self.keystone:
                 self.keystone.start(self.site)
@@ -268,6 +264,7 @@ class SwiftCluster(processes.Servers):
         # Swift's own modules, which take half a second to import.
         from marconi_swift.standalone import rings
 
+        part_power = self.site.decided('part_power', PART_POWER)
         for kind in KINDS:
             node_ports = [
                 self.site.port(f'{kind}-{number}')
@@ -278,8 +275,7 @@ class SwiftCluster(processes.Servers):
                 # Of the second storage policy.
                 files.append('object-1.ring.gz')
             for file in files:
-                rings.build(
-                    self.folder.etc / file, node_ports, self._part_power)
+                rings.build(self.folder.etc / file, node_ports, part_power)
         for number in self._nodes:
             (self.folder.devices / f'd{number}').mkdir(exist_ok=True)
 

@@ -31,7 +31,6 @@ from marconi_swift.standalone import tls
 from tests.fixtures import certificates
 from tests.fixtures import cloud
 from tests.fixtures import conf
-from tests.fixtures import swift as swift_fixtures
 
 # Seconds for which a token is good where it is to expire during a request.
 BRIEF = 3
@@ -65,7 +64,6 @@ def running(lifetime: int) -> swifts.SwiftCluster:
             patience=cloud.PATIENCE,
         ),
         token_cache_time=-1,
-        part_power=swift_fixtures.PART_POWER,
         certificate=certificate(),
         tally=True,
         patience=cloud.PATIENCE,

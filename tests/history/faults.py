@@ -29,7 +29,6 @@ from marconi_swift.standalone import confs
 from marconi_swift.standalone import processes
 from marconi_swift.standalone import swift as swifts
 from tests.fixtures import conf
-from tests.fixtures import swift as swift_fixtures
 from tests.history import troubling
 
 NODES = 3
@@ -72,9 +71,8 @@ class Cluster(fixtures.Fixture):
         folder = self.useFixture(fixtures.TempDir()).path
         self.swift = swifts.SwiftCluster(
             folder, replicas=NODES, sweep_interval=SWEEP,
-            update_interval=SWEEP, part_power=swift_fixtures.PART_POWER,
-            replicate=True, limits=self._limits, patience=PATIENCE,
-            filters=[troubling.FACTORY])
+            update_interval=SWEEP, replicate=True, limits=self._limits,
+            patience=PATIENCE, filters=[troubling.FACTORY])
         self.addCleanup(self.swift.stop)
         self.swift.start()
         self.path = f'{folder}/zaqar.conf'

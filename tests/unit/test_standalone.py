@@ -282,6 +282,15 @@ class SiteTest(_Case):
 
         self.assertIn('made with 1 replicas and not 3', str(error))
 
+    def test_what_was_decided_need_not_be_known(self) -> None:
+        path = self.path()
+        first = self.site(path)
+        self.assertEqual(8, first.decided('part_power', 8))
+        first.hold_port('p')
+        first.close()
+
+        self.assertEqual(8, self.site(path).decided('part_power', 3))
+
     def test_one_program_at_a_time_uses_it(self) -> None:
         path = self.path()
         self.site(path)
