@@ -448,17 +448,19 @@ def digest(message_id: str) -> str:
     return message_id[-12:]
 
 
-def digests(content_type: str, at: float) -> list[str]:
-    """Short forms of the messages that a live claim's row says it won.
+def digests(content_type: str, at: float) -> dict[str, int]:
+    """Until when a live claim holds what its row says it won.
 
-    Empty for a claim that was over at that moment, and for other rows.
+    By the messages' short forms. Empty for a claim that was over at that
+    moment, and for other rows.
     """
     given = _parameters(content_type) or {}
     try:
-        live = _whole(given['until']) > at
+        until = _whole(given['until'])
     except (KeyError, ValueError):
-        return []
-    return given.get('won', '').split('.') if live else []
+        return {}
+    return dict.fromkeys(
+        given.get('won', '').split('.'), until) if until > at else {}
 
 
 def until_type(until: int) -> str:

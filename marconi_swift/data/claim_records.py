@@ -25,7 +25,6 @@ containers; see :mod:`marconi_swift.gate`.
 import collections
 from collections.abc import Iterator
 from collections.abc import Mapping
-from collections.abc import Sequence
 import dataclasses
 import heapq
 import itertools
@@ -144,18 +143,24 @@ class ClaimRecords:
         """Remove a claim's record, if it is there."""
         self.store.delete(*self._place(claim_id))
 
-    def holders(self, at: float, parts: int) -> Mapping[str, Sequence[str]]:
+    def holders(
+        self, at: float, parts: int,
+    ) -> Mapping[str, Mapping[str, int]]:
         """Live claims, by the short forms of the messages that they won.
+
+        And until when each lasts.
 
         A hint, as all listings: see :func:`marconi_swift.records.digests`.
 
         :param parts: how many the queue has.
         """
-        holders = collections.defaultdict(list)
+        holders = collections.defaultdict[str, dict[str, int]](dict)
         for rows in self.store.each(self._rows, self._parts(parts)):
             for row in rows:
-                for digest in records.digests(row.content_type, at):
-                    holders[digest].append(row.name.removeprefix(_PREFIX))
+                claim = row.name.removeprefix(_PREFIX)
+                for digest, until in records.digests(
+                        row.content_type, at).items():
+                    holders[digest][claim] = until
         return holders
 
     def _parts(self, count: int) -> list[str]:

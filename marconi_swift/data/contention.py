@@ -41,7 +41,7 @@ class Contention:
         self._busy: set[tuple[str, str]] = set()
         self._levels: collections.OrderedDict[str, int] = (
             collections.OrderedDict())
-        self._rightful: set[tuple[str, records.Hold]] = set()
+        self._rightful: dict[tuple[str, records.Hold], float] = {}
         self._shut: collections.OrderedDict[str, float] = (
             collections.OrderedDict())
 
@@ -62,15 +62,20 @@ class Contention:
             with self._lock:
                 self._busy -= {(container, message.id) for message in mine}
 
-    def rightful(self, message_id: str, hold: records.Hold) -> bool:
-        """Whether a hold was seen in a claim's record."""
-        return (message_id, hold) in self._rightful
+    def rightful(
+        self, message_id: str, hold: records.Hold, at: float,
+    ) -> bool:
+        """Whether a hold was seen in the record of a claim, live then."""
+        return self._rightful.get((message_id, hold), 0.0) > at
 
-    def learn_rightful(self, message_id: str, hold: records.Hold) -> None:
+    def learn_rightful(
+        self, message_id: str, hold: records.Hold, until: float,
+    ) -> None:
+        """Remember that a record lists a hold, and lasts until a moment."""
         with self._lock:
             if len(self._rightful) >= _REMEMBERED_HOLDS:
                 self._rightful.clear()
-            self._rightful.add((message_id, hold))
+            self._rightful[message_id, hold] = until
 
     def still_shut(self, message_id: str, at: float) -> bool:
         """Whether a gate that is shut was so a second ago, too.

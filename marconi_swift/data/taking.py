@@ -30,7 +30,6 @@ it, by their listing. A message that was never named needs no search.
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
-from collections.abc import Sequence
 import dataclasses
 import enum
 import itertools
@@ -173,7 +172,7 @@ class _Taking:
         self._lock = threading.Lock()
         #: Claims that were listed, and those whose records were read: once
         #: for all candidates, so while the others wait at the lock.
-        self._holders: Mapping[str, Sequence[str]] | None = None
+        self._holders: Mapping[str, Mapping[str, int]] | None = None
         self._read: dict[str, records.Claim | None] = {}
 
     def run(self) -> list[listing.Read]:
@@ -218,7 +217,8 @@ class _Taking:
                 continue
             if held is None or (
                     queue.settled(held.claim, at)
-                    and not self._contention.rightful(hint.id, held)
+                    and not self._contention.rightful(
+                        hint.id, held, self._others_now)
                     and not self._listed_as_held(hint.id, held)):
                 yield hint
 
@@ -233,17 +233,19 @@ class _Taking:
     def _listed_as_held(self, message_id: str, held: records.Hold) -> bool:
         """Whether a claim's row says that it won a message."""
         with self._lock:
-            rightful = held.claim in self._listed(message_id)
-        if rightful:
-            self._contention.learn_rightful(message_id, held)
-        return rightful
+            until = self._listed(message_id).get(held.claim)
+        if until is None:
+            return False
+        # The message may say more: that of a renewal which nobody finished.
+        self._contention.learn_rightful(message_id, held, until)
+        return True
 
-    def _listed(self, message_id: str) -> Sequence[str]:
-        """Live claims whose rows say that they won a message."""
+    def _listed(self, message_id: str) -> Mapping[str, int]:
+        """Live claims whose rows say that they won a message, until when."""
         if self._holders is None:
             self._holders = self._queue.claims.holders(
                 self._others_now, self._queue.parts.count)
-        return self._holders.get(records.digest(message_id), ())
+        return self._holders.get(records.digest(message_id), {})
 
     def _recorded(self, message_id: str) -> bool:
         """Whether a live claim's record lists a message.

@@ -233,6 +233,26 @@ class TestClaim(ClaimTest):
         self.assertEqual((None, []), self.claim())
         self.delete(posted, claim_id)
 
+    def test_whose_renewal_died_is_over_when_its_record_is(self) -> None:
+        [posted] = self.post(1, ttl=600)
+        claim_id, _ = self.claim()
+        # It is settled, so that others look whether it is recorded.
+        self.pass_time(30)
+        self.swift.faults.append(fake_swift.Fault(
+            1, 'before', store_errors.Unanswered('died'),
+            lambda request: request.method == 'POST' and bool(
+                request.name and request.name.startswith('claim/'))))
+        self.assertRaises(
+            errors.ConnectionError, self.claims.update, 'q', claim_id,
+            {'ttl': 12 * 3600, 'grace': 60}, project='p')
+        self.assertEqual((None, []), self.claim())
+
+        # Its gates say that it lasts, for as long as there is a record.
+        self.pass_time(_TTL + records.SWEEP_AFTER + 1)
+
+        self.assertEqual([posted], [
+            message['id'] for message in self.claim()[1]])
+
     def test_that_is_empty_ends_as_early_as_it_was_renewed_for(self) -> None:
         [posted] = self.post(1)
         claim_id, _ = self.claim()

@@ -151,7 +151,7 @@ class TestClaim(testtools.TestCase):
         self.assertIsNone(records.Claim.parse('claim', content_type, body))
         self.assertIsNone(records.Claim.parse(
             'claim', self.claim().content_type(), body))
-        self.assertEqual([], records.digests(content_type, _NOW))
+        self.assertEqual({}, records.digests(content_type, _NOW))
 
 
 class TestBody(testtools.TestCase):
