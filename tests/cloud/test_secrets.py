@@ -44,6 +44,7 @@ def credential(keystone: keystones.KeystoneServer, name: str) -> Any:
         f'{keystone.url}/users/{session.get_user_id()}'
         '/application_credentials',
         json={'application_credential': {'name': name}},
+        log=False,  # Keystone tells the secret, this once.
     ).json()['application_credential']
 
 
