@@ -226,7 +226,10 @@ class TestTwoNodesAway(SplitTest):
             claim = self.claim_all(ids)
 
         with self.away(2, 3):
-            self.assertRaises(errors.ConnectionError, self.claim)
+            for _ in range(OFTEN):
+                # A listing that missed the claim, too, lets it be tried.
+                with contextlib.suppress(errors.ConnectionError):
+                    self.assertEqual((None, []), self.claim())
 
         self.assert_claim_works(claim, ids)
 
@@ -258,6 +261,8 @@ class TestExceptions(SplitTest):
         """
         self.useFixture(fixtures.MonkeyPatch(
             'marconi_swift.records.SWEEP_AFTER', 1))
+        # It makes known to the expirer where it has to look.
+        self.cluster.start(swifts.CONTAINER_UPDATER)
         [told] = self.post(1, ttl=SHORT)
         other = self.claim_all([told])
         [missed] = self.post(1, ttl=SHORT)
