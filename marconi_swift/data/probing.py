@@ -144,6 +144,7 @@ def _attempt(
     try:
         result = call(*args, **kwargs)
     except Exception:
+        # Whatever it is, it is what was asked for: the answer tells of it.
         ref = str(uuid.uuid4())
         LOG.exception('Trying %(operation)s failed (%(ref)s).', {
             'operation': operation, 'ref': ref})

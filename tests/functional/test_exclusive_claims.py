@@ -187,6 +187,7 @@ class DrainTest(_Claiming):
             key=lambda delivery: delivery.answered)
         requests = self.tally.read().requests
         entered = entries(requests)
+        tries = collections.Counter(request.path for request in entered)
         pause = longest_pause(began, deliveries, entered)
         self.report({
             'processes': count,
@@ -199,8 +200,7 @@ class DrainTest(_Claiming):
             'claims refused though something was free':
                 refused_in_vain(drained, deliveries),
             'messages by how often somebody tried for them': dict(
-                collections.Counter(collections.Counter(
-                    request.path for request in entered).values())),
+                collections.Counter(tries.values())),
             'seconds': round(took, 1),
             'longest pause': round(pause, 1),
             'requests per message': round(len(requests) / self.size, 1)})
@@ -209,6 +209,10 @@ class DrainTest(_Claiming):
         self.assertEqual({'claimed': 0, 'free': 0, 'total': 0},
                          stats(self.site, 'queue'))
         self.assertThat(pause, matchers.LessThan(SLACK + BOUND))
+        # Each try that nobody won hides a message once more.
+        self.assertThat(
+            longest_pause(began, deliveries, ()),
+            matchers.LessThan(SLACK + max(tries.values()) * BOUND))
 
 
 class ThreeReplicasDrainTest(DrainTest):

@@ -27,6 +27,7 @@ import fixtures
 import testtools
 from zaqar.storage import errors
 
+from marconi_swift import gate
 from marconi_swift import names
 from marconi_swift.standalone import confs
 from marconi_swift.standalone import swift as swifts
@@ -276,6 +277,28 @@ class TestExceptions(SplitTest):
 
         self.assertEqual([], self.held(claim))
         self.assertEqual([told], self.held(other))
+
+    def test_gates_whose_renewal_one_node_missed_are_removed(self) -> None:
+        """Nobody can read them, though two nodes have what it wrote.
+
+        Swift's proxy finds the deletion newer than that. It still answers
+        200, with none of the object's headers.
+        """
+        self.cluster.start(swifts.CONTAINER_UPDATER)
+        [message] = self.post(1)
+        claim = self.claim_all([message], ttl=SHORT)
+        with self.away(1):
+            self.renew(claim)
+        gates = gate.Gates(
+            self.site.data.account.store,
+            names.claims('marconi', PROJECT, self.queue), policy=None)
+        named = gates.named(message)
+        self.assertIsNotNone(named)
+        self.assertEqual(claim, named.hold.claim)
+
+        self.wait_for(lambda: self.removed_alone(1))
+
+        self.assertEqual(gate.UNREADABLE, gates.named(message))
 
     def held(self, claim: str) -> list[str]:
         _, held = self.claims.get(self.queue, claim, project=PROJECT)
