@@ -50,13 +50,20 @@ _MEDIA_TYPE = 'application/json'
 #: First part of the name of a gate's object.
 GATE = 'gate/'
 
-#: Seconds by which Swift keeps a gate longer than the claim it names.
-_OUTLIVES = 5
-
 #: Seconds for which Swift keeps what has expired. Expiry is decided from
 #: the records, by our clocks; X-Delete-At only sweeps, by Swift's, and this
 #: much may the clocks differ before it sweeps what is not expired yet.
 SWEEP_AFTER = 60
+
+#: Seconds for which Swift keeps the record of a claim that is over. Its
+#: expirer deletes as of X-Delete-At (``swift/obj/expirer.py``), which is
+#: later than any renewal of the claim. So a node that missed a renewal has
+#: to be told within this time; else it deletes what the others renewed.
+KEEP_CLAIM = 300
+
+#: Seconds for which Swift keeps what names that claim in gates: the owner
+#: is told that the claim is over before others can find the gates empty.
+KEEP_GATE = 600
 
 #: Larger numbers are not written; beyond, not every second is a float.
 _LARGEST = 2 ** 53
@@ -105,7 +112,7 @@ class Pass:
     @property
     def delete_at(self) -> int:
         """The moment at which Swift may remove it."""
-        return self.hold.until + _OUTLIVES
+        return self.hold.until + KEEP_GATE
 
     def content_type(self) -> str:
         return _content_type(
@@ -317,7 +324,7 @@ class Claim:
     @property
     def delete_at(self) -> float:
         """The moment at which Swift may remove the record."""
-        return self.until + SWEEP_AFTER
+        return self.until + KEEP_CLAIM
 
     def content_type(self) -> str:
         return _content_type({
@@ -478,9 +485,9 @@ def delete_at(name: str, content_type: str) -> float | None:
         if 'expires' in given:
             return _number(given['expires']) + SWEEP_AFTER
         if 'won' in given:
-            return _whole(given['until']) + SWEEP_AFTER
+            return _whole(given['until']) + KEEP_CLAIM
         if name.startswith(GATE):
-            return _whole(given['until']) + _OUTLIVES
+            return _whole(given['until']) + KEEP_GATE
         return _whole(given['until'])
     except (KeyError, ValueError):
         return None

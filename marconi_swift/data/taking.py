@@ -308,8 +308,9 @@ class _Taking:
         self._contention.learn(queue.messages, self._contended)
 
     def _approach(self, hint: records.Message) -> listing.Read | Miss:
-        held = hint.held(self._others_now)
-        return self._try(hint) if held is None else self._retake(hint)
+        # A claim that is over is still named in the gate, for as long as
+        # Swift keeps that.
+        return self._retake(hint) if hint.hold else self._try(hint)
 
     def _try(self, hint: records.Message) -> listing.Read | Miss:
         """Try for a message that seems to be free."""
@@ -319,10 +320,10 @@ class _Taking:
                 hint.id, self._attempt.mine) is gate.Entry.ENTERED:
             return self._go_through(hint.id)
         # Most likely somebody is at it just now. Who stands there may be
-        # void if the message was claimed before, or is older than an attempt
-        # may take: nobody who tried for a younger one is settled.
+        # void if the message is older than an attempt may take: nobody who
+        # tried for a younger one is settled.
         age = self._attempt.at - names.posted_at(hint.id)
-        if hint.hold or age > self._queue.attempt_limit:
+        if age > self._queue.attempt_limit:
             # Not left for a claim that wins nothing: while others are posted,
             # there may be none.
             if self._contention.still_shut(hint.id, self._attempt.began):
@@ -331,21 +332,17 @@ class _Taking:
         return Miss.CONTENDED
 
     def _retake(self, hint: records.Message) -> listing.Read | Miss:
-        """Try for a message whose gate and claim are void, if they are."""
+        """Try for a message whose gate may name somebody who is void."""
         queue = self._queue
         named = queue.gates.named(hint.id)
-        if named is gate.UNREADABLE or (
-                named is not None and not self._void(named.hold, hint.id)):
+        if named is gate.UNREADABLE:
             return Miss.GONE
-        found = listing.read(queue.store, queue.messages, hint.id,
-                             newest=True)
-        if found is None:
-            return Miss.GONE
-        held = found.message.held(self._others_now)
-        if held is not None and not self._void(held, hint.id):
-            return Miss.GONE
-        if named is not None and not queue.gates.clear(hint.id, named):
-            return Miss.CONTENDED
+        if named is not None:
+            if not self._void(named.hold, hint.id):
+                return (Miss.GONE if self._settled(named.hold)
+                        else Miss.CONTENDED)
+            if not queue.gates.clear(hint.id, named):
+                return Miss.CONTENDED
         if queue.gates.enter(
                 hint.id, self._attempt.mine) is gate.Entry.SHUT:
             if queue.gates.named(hint.id) is not None:
@@ -353,15 +350,10 @@ class _Taking:
             # A replica missed that the gate was cleared, and refuses
             # whatever is conditional.
             queue.gates.write(hint.id, self._attempt.mine)
-        return self._go_through(hint.id, void=held)
+        return self._go_through(hint.id)
 
-    def _go_through(
-        self, message_id: str, void: records.Hold | None = None,
-    ) -> listing.Read | Miss:
-        """Having entered the gate: read, write, and look back.
-
-        :param void: a hold that counts for nothing.
-        """
+    def _go_through(self, message_id: str) -> listing.Read | Miss:
+        """Having entered the gate: read, write, and look back."""
         queue, attempt = self._queue, self._attempt
         found = listing.read(queue.store, queue.messages, message_id,
                              newest=True)
@@ -369,7 +361,8 @@ class _Taking:
             return Miss.GONE
         message = found.message
         held = message.held(self._others_now)
-        if (held not in (None, void) or message.delayed(attempt.at)
+        if ((held is not None and not self._void(held, message_id))
+                or message.delayed(attempt.at)
                 or (message.claim_count and self._recorded(message_id))):
             self._turn_back(message_id)
             return Miss.CONTENDED
@@ -416,10 +409,12 @@ class _Taking:
         """The earliest time that another process may think it is."""
         return self._attempt.at - self._queue.clock_skew
 
+    def _settled(self, hold: records.Hold) -> bool:
+        return self._queue.settled(hold.claim, self._attempt.at)
+
     def _void(self, hold: records.Hold, message_id: str) -> bool:
         """Whether a name in a gate or a message counts for nothing."""
-        over = (hold.until <= self._others_now
-                or self._queue.settled(hold.claim, self._attempt.at))
+        if hold.until > self._others_now and not self._settled(hold):
+            return False
         with self._lock:
-            return over and not self._holds(
-                hold.claim, message_id, hold.until)
+            return not self._holds(hold.claim, message_id, hold.until)

@@ -11,6 +11,7 @@
 # under the License.
 """What claims promise, where Zaqar's own tests do not look."""
 
+import collections
 from collections.abc import Sequence
 import datetime
 import functools
@@ -248,7 +249,7 @@ class TestClaim(ClaimTest):
         self.assertEqual((None, []), self.claim())
 
         # Its gates say that it lasts, for as long as there is a record.
-        self.pass_time(_TTL + records.SWEEP_AFTER + 1)
+        self.pass_time(_TTL + records.KEEP_CLAIM + 1)
 
         self.assertEqual([posted], [
             message['id'] for message in self.claim()[1]])
@@ -291,6 +292,26 @@ class TestClaim(ClaimTest):
         self.pass_time(1)
 
         self.assertEqual(1, len(self.claim()[1]))
+
+    def test_that_expired_costs_two_requests_more_for_each_message(
+        self,
+    ) -> None:
+        self.post(*range(10), ttl=3600)
+        self.claim()
+        for kept in (_TTL * 2, records.KEEP_GATE):
+            self.pass_time(kept)
+            self.swift.requests.clear()
+
+            self.assertEqual(10, len(self.claim()[1]))
+
+            # Who is named in the gate, and taking that out.
+            self.assertEqual({
+                # The listing of messages and that of claims, ten bodies, the
+                # queue, and the record that is there for a while.
+                'GET': 14 - (kept > _TTL * 2), 'HEAD': 20, 'DELETE': 10,
+                'PUT': 11, 'POST': 10,
+            }, collections.Counter(
+                request.method for request in self.swift.requests))
 
     def test_wins_no_more_than_its_record_can_list(self) -> None:
         self.post(*range(120))

@@ -134,16 +134,18 @@ class TestWhatHasExpired(SweepingTest):
     def test_is_claims_and_gates(self) -> None:
         self.post(1, 2, ttl=_LONG)
         over, [gone] = self.claim(limit=1, ttl=60)
-        live, [held] = self.claim(limit=1, ttl=300)
+        live, [held] = self.claim(limit=1, ttl=_LONG)
         record, gate = f'claim/{live}', f'gate/{held["id"]}'
         self.assertEqual({f'claim/{over}', f'gate/{gone["id"]}', record, gate},
                          set(self.stored(self.claims_container)))
 
-        self.pass_time(66)
+        self.pass_time(60 + records.KEEP_CLAIM - 1)
+        self.assertEqual({}, self.sweep())
+        self.pass_time(1)
         self.assertEqual({self.claims_container: (1, 0, False)}, self.sweep())
-        self.assertEqual({f'claim/{over}', record, gate},
+        self.assertEqual({f'gate/{gone["id"]}', record, gate},
                          set(self.stored(self.claims_container)))
-        self.pass_time(60)
+        self.pass_time(records.KEEP_GATE - records.KEEP_CLAIM)
         self.assertEqual({self.claims_container: (1, 0, False)}, self.sweep())
 
         self.assertEqual([record, gate], self.stored(self.claims_container))
@@ -270,7 +272,7 @@ class TestWhatIsLeftOfDeletedQueues(SweepingTest):
         self.assertEqual({
             # The message that was claimed is one of the three.
             names.messages('marconi', 'p', 'half'): (1, 3, True),
-            names.claims('marconi', 'p', 'half'): (2, 0, True),
+            names.claims('marconi', 'p', 'half'): (0, 2, True),
         }, self.sweep())
 
         self.assertEqual(
