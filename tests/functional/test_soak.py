@@ -348,7 +348,7 @@ class SoakTest(testtools.TestCase):
             return
         self.assertLess(
             float(found.get('x-delete-at', math.inf)),
-            time.time() + TTL + 120)
+            time.time() + TTL + records.KEEP_GATE + 60)
 
     def report(
         self, told: Sequence[Told], rest: Told, **facts: Any,
