@@ -61,8 +61,9 @@ SWEEP_AFTER = 60
 #: to be told within this time; else it deletes what the others renewed.
 KEEP_CLAIM = 300
 
-#: Seconds for which Swift keeps what names that claim in gates: the owner
-#: is told that the claim is over before others can find the gates empty.
+#: Seconds for which Swift keeps what names that claim in gates. An expirer's
+#: pass (300 seconds, by default) later: the owner is told that the claim is
+#: over before others can find the gates empty.
 KEEP_GATE = 600
 
 #: Larger numbers are not written; beyond, not every second is a float.
