@@ -131,10 +131,10 @@ class DataDriver(storage.DataDriverBase):
 
         Zaqar's own ``zaqar-gc`` never calls this.
         """
-        probing.clear(self)
         orphans = sweeping.knows_its_queues(self)
         for _ in sweeping.sweep(self, orphans=orphans):
             pass
+        probing.clear(self)
 
     def has_lost(self, queue: str, project: str | None) -> bool:
         """Whether a queue is in another pool than this one by now.

@@ -320,7 +320,12 @@ def end_of(message_id: str) -> str:
 
 def first_id(at: float) -> str:
     """The id that sorts before all that are made at a moment or later."""
-    time = f'{max(0, math.floor(at * 1000)):012x}'
+    return first_id_of(max(0, math.floor(at * 1000)))
+
+
+def first_id_of(milliseconds: int) -> str:
+    """The id that sorts before all of this millisecond since the epoch."""
+    time = f'{milliseconds:012x}'
     return f'{time[:8]}-{time[8:]}-7000-8000-000000000000'
 
 

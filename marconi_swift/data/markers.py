@@ -23,12 +23,14 @@ as long as a post may take (the option ``post_time_limit``) and clocks may
 differ (``clock_skew``).
 
 A marker stays short enough for a URL: when more was given out within the
-window than it can say, it settles for what was given before the last page.
-A reader then may miss what appears late before that.
+window than it can say, it keeps the newest of that, and settles for the rest.
+A reader then may miss what appears before all that is kept. Nobody is given
+a message twice, and what is listed already is not missed.
 """
 
 import base64
 import binascii
+from collections.abc import Iterable
 from collections.abc import Sequence
 import dataclasses
 from typing import NamedTuple
@@ -72,12 +74,19 @@ class _Seen(NamedTuple):
                    packed & (1 << _REST_BITS) - 1)
 
 
+def _since(after: str, given: Iterable[_Seen]) -> frozenset[_Seen]:
+    """Those that may come after an id."""
+    start = _Seen.of(after).milliseconds
+    return frozenset(seen for seen in given if seen.milliseconds >= start)
+
+
 @dataclasses.dataclass(frozen=True)
 class Marker:
     """A point in a queue, and what was given out beyond it."""
 
     #: All up to this id is settled; empty for the start of the queue.
     after: str = ''
+    #: All that was given out after it, and maybe more of its millisecond.
     seen: frozenset[_Seen] = frozenset()
 
     def skips(self, message_id: str) -> bool:
@@ -89,22 +98,24 @@ class Marker:
     ) -> 'Marker':
         """The marker of a reader who was given this page as well.
 
-        :param page: ids in order, at least one.
+        What appears later is not missed if it is within the window, and of a
+        later millisecond than the oldest of the newest :data:`_MOST` given.
+
+        :param page: all that was listed first after this marker: ids in
+            order, at least one.
         :param at: when the queue was listed for it.
         :param window: seconds by which messages may appear late.
         """
-        settled = names.first_id(at - window)
-        if page[-1] < settled:
-            return Marker(page[-1])
-        after = max(self.after, settled)
-        seen = {
-            *(seen for seen in self.seen
-              if seen.milliseconds >= _Seen.of(after).milliseconds),
-            *(_Seen.of(name) for name in page if name > after)}
-        if len(seen) > _MOST:
-            last = page[-_MOST - 1:]
-            return Marker(last[0], frozenset(map(_Seen.of, last[1:])))
-        return Marker(after, frozenset(seen))
+        given = sorted({*self.seen, *map(_Seen.of, page)})
+        settled = max(self.after, names.first_id(at - window))
+        if len(given) > _MOST:
+            # Whole milliseconds: within one it can not tell what sorts first.
+            settled = max(settled, names.first_id_of(
+                given[-_MOST - 1].milliseconds + 1))
+        if settled > page[-1]:
+            # What is listed after the page was not given yet.
+            return Marker(page[-1], _since(page[-1], self.seen))
+        return Marker(settled, _since(settled, given))
 
     def __str__(self) -> str:
         """The marker in the characters that ids are made of."""

@@ -80,13 +80,18 @@ def clear(driver: Any) -> None:
     :raises zaqar.storage.errors.ConnectionError: something is left.
     """
     queues = _queues(driver)
-    over = records.now() - OVER
     left = itertools.islice(
         (name for name in {*_contained(driver), *_recorded(driver)}
-         if names.is_message_id(name) and names.posted_at(name) < over),
-        _AT_A_TIME)
+         if is_over(PROJECT, name)), _AT_A_TIME)
     for name in left:
         queues.delete(name, project=PROJECT)
+
+
+def is_over(project: str | None, queue: str | None) -> bool:
+    """Whether a queue is that of a probe which uses it no more."""
+    return (project == PROJECT and queue is not None
+            and names.is_message_id(queue)
+            and names.posted_at(queue) < records.now() - OVER)
 
 
 def _queues(driver: Any) -> pipeline.Pipeline:

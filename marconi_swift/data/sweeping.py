@@ -24,7 +24,9 @@ now is made again if it is missing.
 
 Which queues there are is the management store's word. If that knows none of
 those in the message store, it may well be another deployment's, so what it
-calls no more is left alone unless somebody vouches for it.
+calls no more is left alone unless somebody vouches for it. The queues of
+probes of health are ours whatever it says, and no more once these are over;
+their records are :func:`.probing.clear`'s to delete, after this.
 """
 
 from collections.abc import Callable
@@ -35,6 +37,7 @@ from typing import NamedTuple
 
 from marconi_swift import names
 from marconi_swift import records
+from marconi_swift.data import probing
 from marconi_swift.store import objects
 
 
@@ -75,11 +78,12 @@ def knows_its_queues(driver: Any) -> bool:
     """Whether the management store knows any queue in this message store.
 
     Also True if the message store is empty. Asks for each queue in it until
-    one is known.
+    one is known. The queues of probes that are over do not count.
     """
     found = False
     for _, place in _places(driver):
-        if place.kind in (names.MESSAGES, names.TOPIC):
+        if place.kind in (names.MESSAGES, names.TOPIC) and (
+                not probing.is_over(place.project, place.name)):
             found = True
             if place.name is not None and not _gone(driver, place):
                 return True
@@ -106,8 +110,8 @@ def _sweep(
     while True:
         page = store.page(container, marker=marker)
         # Those who subscribe to a queue may do so before there is one.
-        gone = (orphans and place.kind != names.SUBSCRIPTIONS
-                and _gone(driver, place))
+        gone = (place.kind != names.SUBSCRIPTIONS
+                and _gone(driver, place, orphans))
         at = records.now()
         overdue = {
             row.name: due for row in page
@@ -126,7 +130,7 @@ def _sweep(
         if len(page) < objects.PAGE:
             break
         marker = page[-1].name
-    dropped = emptied and orphans and _unused(driver, place)
+    dropped = emptied and _unused(driver, place, orphans)
     if dropped and not rehearse:
         dropped = store.drop_container(container) is objects.Outcome.DONE
     return Swept(container, expired, orphaned, dropped)
@@ -143,9 +147,14 @@ def _deletion(
     return delete
 
 
-def _gone(driver: Any, place: names.Place) -> bool:
-    """Whether there is no such queue or topic; False if nobody can tell."""
-    if place.kind == names.ELECTIONS or place.name is None:
+def _gone(driver: Any, place: names.Place, orphans: bool = True) -> bool:
+    """Whether there is no such queue or topic; False if nobody can tell.
+
+    :param orphans: whether the word of the management store counts.
+    """
+    if probing.is_over(place.project, place.name):
+        return True
+    if not orphans or place.kind == names.ELECTIONS or place.name is None:
         return False
     control = driver.control_driver
     # The answer decides, so nothing that is remembered will do.
@@ -157,8 +166,8 @@ def _gone(driver: Any, place: names.Place) -> bool:
         place.name, place.project)
 
 
-def _unused(driver: Any, place: names.Place) -> bool:
+def _unused(driver: Any, place: names.Place, orphans: bool) -> bool:
     """Whether a container would not be missed if it were empty."""
-    return _gone(driver, place) or (
-        place.name is not None
+    return _gone(driver, place, orphans) or (
+        orphans and place.name is not None
         and driver.has_lost(place.name, place.project))

@@ -88,8 +88,6 @@ class Gc(commands.WithStatus, lister.Lister):
         said = time.monotonic()
         try:
             with contextlib.closing(store.open()) as driver:
-                if not parsed_args.dry_run:
-                    probing.clear(driver)
                 orphans = self._may_remove_orphans(store, driver, parsed_args)
                 for swept in sweeping.sweep(
                         driver, after=after,
@@ -102,6 +100,9 @@ class Gc(commands.WithStatus, lister.Lister):
                         self.app.LOG.info(
                             'Store %s is swept up to container %s.',
                             store.name, after)
+                if not parsed_args.dry_run:
+                    # What the sweep listed is gone: their records are left.
+                    probing.clear(driver)
         except Exception as error:
             # Also what Zaqar raises for a pool's options that no driver
             # takes: the stores after it are swept all the same.

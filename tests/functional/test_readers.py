@@ -11,11 +11,13 @@
 # under the License.
 """A reader follows a queue while posters whose clocks differ write to it."""
 
+from collections.abc import Mapping
 import multiprocessing
 from multiprocessing import synchronize
 import os
 import pathlib
 import time
+import types
 import uuid
 
 import fixtures
@@ -77,10 +79,17 @@ def post(
 class TestReader(testtools.TestCase):
 
     containers = 1
+    #: How many messages a marker can name; None for as many as it does.
+    nameable: int | None = None
+    #: Options of the driver.
+    settings: Mapping[str, float] = types.MappingProxyType({})
 
     def test_is_given_every_message_once(self) -> None:
+        if self.nameable:
+            self.useFixture(fixtures.MonkeyPatch(
+                'marconi_swift.data.markers._MOST', self.nameable))
         drivers = self.useFixture(conf.Drivers(
-            containers_per_queue=self.containers))
+            containers_per_queue=self.containers, **self.settings))
         drivers.control.queue_controller.create(_QUEUE, project=_PROJECT)
         start = _processes.Barrier(3)
         folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
@@ -129,3 +138,11 @@ class TestReader(testtools.TestCase):
 class TestReaderOfSpreadQueue(TestReader):
 
     containers = 4
+
+
+class TestReaderOfMoreThanAMarkerCanName(TestReader):
+
+    #: More than one poster posts while the other's post takes three seconds.
+    nameable = 60
+    #: All that is posted is within the window of its markers.
+    settings = types.MappingProxyType({'post_time_limit': 60.0})

@@ -163,20 +163,44 @@ class TestGc(ManageTest):
             ('marconi-swift', self.container, 0, 1, True),
         ], self.gc('--force'))
 
-    def test_deletes_the_queues_of_probes_that_are_over(self) -> None:
+    def leave_probe(self) -> str:
+        """Leave what somebody leaves who died in a probe."""
         queue = names.first_id(1e9)
         left = names.messages('marconi', probing.PROJECT, queue)
         self.drivers.control.queue_controller.create(
             queue, project=probing.PROJECT)
         self.swift.request('PUT', left)
+        self.swift.request('PUT', left, 'a-file', headers={
+            'Content-Type': 'text/plain'})
+        return queue
 
-        self.gc('--dry-run')
+    def test_deletes_the_queues_of_probes_that_are_over(self) -> None:
+        queue = self.leave_probe()
+        left = names.messages('marconi', probing.PROJECT, queue)
+        before = self.swift.stored()
 
-        self.assertIn(left, self.containers())
-        self.gc()
+        rehearsed = self.gc('--dry-run')
+
+        self.assertEqual(before, self.swift.stored())
+        self.assertIn(('marconi-swift', left, 0, 1, True), rehearsed)
+        self.assertEqual(rehearsed, self.gc())
         self.assertNotIn(left, self.containers())
         self.assertFalse(self.drivers.control.queue_controller.exists(
             queue, probing.PROJECT))
+
+    def test_takes_no_probe_for_a_queue_that_somebody_knows(self) -> None:
+        self.store.empty_container('marconi:queues')
+        left = names.messages(
+            'marconi', probing.PROJECT, self.leave_probe())
+
+        runs = [self.run_command(*how) for how in (('--dry-run',), ())]
+
+        for run in runs:
+            self.assertEqual([
+                ('marconi-swift', left, 0, 1, True),
+                ('marconi-swift', self.container, 1, 0, False),
+            ], run.found())
+            self.assertIn('knows none of the queues', run.said)
 
     def test_refuses_a_configuration_that_is_not_there(self) -> None:
         missing = f'{self.path}.not'
