@@ -38,6 +38,9 @@ BRIEF = 3
 # Seconds after which something that should happen has not.
 PATIENCE = 60.0
 
+#: What comes by every few seconds, and is started by a test that waits for it.
+DAEMONS = (*swifts.UPDATERS, swifts.EXPIRER)
+
 PROJECT = 'project'
 QUEUE = 'queue'
 
@@ -52,7 +55,8 @@ def certificate() -> tls.Certificate:
 def running(lifetime: int) -> swifts.SwiftCluster:
     """Return a Swift behind a Keystone, both with TLS, started.
 
-    It asks Keystone about each token again.
+    It asks Keystone about each token again. Its daemons do not run: they
+    would keep a third of a processor busy until the last test of all.
 
     :param lifetime: seconds for which a token is good.
     """
@@ -70,6 +74,8 @@ def running(lifetime: int) -> swifts.SwiftCluster:
     )
     swift.start()
     atexit.register(swift.stop)
+    for daemon in DAEMONS:
+        swift.processes[daemon].stop()
     return swift
 
 

@@ -31,6 +31,10 @@ class CloudCheckTest(test_check.CheckTest):
         self.configure({**self.swift.login, **changed})
 
     def test_what_works_is_ok(self) -> None:
+        for daemon in test_authentication.DAEMONS:
+            process = self.swift.processes[daemon]
+            process.start()
+            self.addCleanup(process.stop)
         self.login()
 
         self.assertEqual(0, self.check())

@@ -35,6 +35,7 @@ from marconi_swift.standalone import processes
 from marconi_swift.standalone import swift as swifts
 import tests
 from tests.fixtures import cloud
+from tests.fixtures import swift as swift_fixtures
 from tests.functional import test_standalone
 
 _CHECKOUT = pathlib.Path(tests.__file__).parents[1]
@@ -86,6 +87,7 @@ class Site(fixtures.Fixture):
         self.keystone = keystones.KeystoneServer(patience=cloud.PATIENCE)
         self.swift = swifts.SwiftCluster(
             self.home / 'cloud', keystone=self.keystone,
+            sweep_interval=swift_fixtures.SWEEP_INTERVAL,
             patience=cloud.PATIENCE)
         self.swift.start()
         self.addCleanup(self.swift.stop)

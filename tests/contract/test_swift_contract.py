@@ -16,12 +16,14 @@ from collections.abc import Callable
 import socket
 from urllib import parse
 
+import fixtures
 from oslo_config import cfg
 
 from marconi_swift import options
 from marconi_swift.standalone import swift as cluster
 from marconi_swift.store import swift
 from tests.contract import contract
+from tests.fixtures import clock
 from tests.fixtures import fake_swift
 from tests.fixtures import swift as swift_fixture
 
@@ -29,7 +31,10 @@ from tests.fixtures import swift as swift_fixture
 class FakeSwiftTest(contract.Contract):
     def setUp(self) -> None:
         super().setUp()
-        self.swift = self.fake = fake_swift.FakeSwift()
+        # Waiting takes no time here.
+        now = self.useFixture(clock.Clock())
+        self.useFixture(fixtures.MonkeyPatch('time.time', now))
+        self.swift = self.fake = fake_swift.FakeSwift(now)
 
     def begin_put(
         self, container: str, name: str, headers: dict[str, str], body: bytes

@@ -185,7 +185,9 @@ class HttpTest(testtools.TestCase):
         super().setUpClass()
         folder = tempfile.mkdtemp(prefix='marconi-http-')
         cls.addClassCleanup(shutil.rmtree, folder, ignore_errors=True)
-        cluster = swift.SwiftCluster(folder, patience=swift_fixtures.PATIENCE)
+        cluster = swift.SwiftCluster(
+            folder, sweep_interval=swift_fixtures.SWEEP_INTERVAL,
+            patience=swift_fixtures.PATIENCE)
         cls.addClassCleanup(cluster.stop)
         cluster.start()
         server = zaqar.ZaqarServer(

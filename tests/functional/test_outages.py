@@ -70,6 +70,7 @@ class _Case(testtools.TestCase):
         super().setUp()
         self.swift = swifts.SwiftCluster(
             self.useFixture(fixtures.TempDir()).path,
+            sweep_interval=swift_fixtures.SWEEP_INTERVAL,
             patience=swift_fixtures.PATIENCE)
         self.swift.start()
         self.addCleanup(self.swift.stop)

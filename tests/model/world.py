@@ -161,8 +161,11 @@ class Actor:
         self.stamp: float | None = None
         self._script = script
         self.crashed = False
-        self._go = threading.Semaphore(0)
-        self._paused = threading.Semaphore(0)
+        # Each is released by the one and acquired by the other, in turn: a
+        # semaphore would do the same in twice the time.
+        self._go, self._paused = threading.Lock(), threading.Lock()
+        self._go.acquire()
+        self._paused.acquire()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 

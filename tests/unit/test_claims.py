@@ -416,6 +416,8 @@ class TestClaim(ClaimTest):
         settings = self.drivers.data.account.settings
         self.pass_time(
             2 * settings.claim_attempt_limit + settings.clock_skew + 1)
+        # Until something was answered, one request at a time is sent.
+        self.assertTrue(self.drivers.data.is_alive())
         return posted
 
     def check_is_not_hidden_while_others_are_posted(self, limit: int) -> None:

@@ -17,14 +17,15 @@ import time
 from typing import Any
 
 import fixtures
-import tenacity
 import testtools
+from testtools import matchers
 
 from marconi_swift.store import errors
 from marconi_swift.store import fan_out
 from marconi_swift.store import objects
 from marconi_swift.store import outages
 from marconi_swift.store import retry
+from tests.fixtures import clock
 from tests.fixtures import fake_swift
 
 _DONE, _EXISTS, _MISSING, _STALE = (
@@ -305,14 +306,14 @@ class TestInsisting(ObjectsTest):
         self.assertEqual(2, len(self.waits))
 
     def test_gives_up(self) -> None:
-        self.useFixture(fixtures.MonkeyPatch(
-            'marconi_swift.store.objects._until_container_is_seen',
-            tenacity.Retrying(
-                retry=tenacity.retry_if_result(lambda _: True),
-                stop=tenacity.stop_after_attempt(3))))
+        passing = self.useFixture(clock.Clock())
 
         self.assertRaises(errors.SwiftError, self.store.insist,
                           'c', None, lambda: _MISSING)
+
+        took = passing.now - clock.START
+        self.assertThat(took, matchers.MatchesAll(
+            matchers.Not(matchers.LessThan(10)), matchers.LessThan(11)))
 
 
 class TestFanOut(testtools.TestCase):
