@@ -392,6 +392,8 @@ class TestClaim(ClaimTest):
             1, 'before', store_errors.Unanswered('died'),
             lambda request: request.method == 'GET' and bool(request.name)))
         self.assertRaises(errors.ConnectionError, self.claim)
+        # Who is answered does not think that Swift is silent ever since.
+        self.get(posted)
         settings = self.drivers.data.account.settings
         self.pass_time(
             2 * settings.claim_attempt_limit + settings.clock_skew + 1)
