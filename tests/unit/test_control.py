@@ -23,6 +23,7 @@ import testtools
 from testtools import matchers
 from zaqar.storage import errors
 
+from marconi_swift import acceptable
 from marconi_swift import driver
 from marconi_swift.store import errors as store_errors
 from tests.fixtures import conf
@@ -86,6 +87,63 @@ class TestQueues(ControlTest):
         self.queues.delete('q', 'p')
         self.assertRaises(errors.QueueDoesNotExist,
                           self.queues.get_metadata, 'q', 'p')
+
+    def test_that_others_deleted_are_not_remembered_when_made_anew(
+        self,
+    ) -> None:
+        self.queues.get_metadata('q', 'p')
+        self.another().queue_controller.delete('q', 'p')
+
+        self.assertTrue(self.queues.create('q', {'b': 2}, project='p'))
+
+        self.assertEqual({'b': 2}, self.queues.get_metadata('q', 'p'))
+
+    def test_that_others_deleted_are_forgotten_when_that_is_found(
+        self,
+    ) -> None:
+        self.queues.get_metadata('q', 'p')
+        self.another().queue_controller.delete('q', 'p')
+
+        self.assertRaises(errors.QueueDoesNotExist,
+                          self.queues.set_metadata, 'q', {'b': 2}, 'p')
+
+        self.assertFalse(self.queues.exists('q', 'p'))
+
+    def test_are_read_at_their_newest(self) -> None:
+        """A replica that missed a change may answer who asks for less."""
+        self.queues.set_metadata('q', {'a': 2}, 'p')
+        self.queues.get_metadata('q', 'p')
+        self.queues.exists('other', 'p')
+
+        looks = [request for request in self.swift.requests
+                 if request.name and request.method in ('GET', 'HEAD')]
+        self.assertEqual(['true'] * 3, [
+            request.headers.get('x-newest') for request in looks])
+
+    def test_are_listed_by_a_part_of_the_name(self) -> None:
+        for name in ('q1', 'q2', 'r'):
+            self.queues.create(name, {'a': 1}, project='p')
+        self.queues.create('q3', {'a': 2}, project='p')
+
+        for detailed in (False, True):
+            for filter_, expected in (
+                    ({}, ['q', 'q1', 'q2', 'q3']),
+                    ({'a': 1}, ['q', 'q1', 'q2'])):
+                listed = list(next(self.queues.list(
+                    'p', name='q', kfilter=filter_, detailed=detailed)))
+
+                self.assertEqual(
+                    expected, [queue['name'] for queue in listed])
+                self.assertEqual({detailed}, {
+                    'metadata' in queue for queue in listed})
+
+    def test_that_are_gone_when_they_are_read_are_nowhere(self) -> None:
+        # Too long for its record's name to tell.
+        self.queues.create('l' * 1000, project='p')
+        self.swift.faults.append(fake_swift.Fault(
+            1, 'before', 404, lambda request: bool(request.name)))
+
+        self.assertEqual([('p', 'q')], list(self.queues.everywhere()))
 
     def test_are_shown_as_they_are_stored(self) -> None:
         self.queues.get_metadata('q', 'p')
@@ -241,6 +299,9 @@ class TestPools(ControlTest):
     def test_have_names(self) -> None:
         for name in (None, True, 7, ['a'], {}):
             self.assertFalse(self.pools.exists(name))
+
+    def test_of_no_name_are_refused(self) -> None:
+        self.assertRaises(acceptable.Unacceptable, self.create, '', 'redis://')
 
     def test_have_the_options_that_they_are_given(self) -> None:
         given = {'container_prefix': 'mine', 'fan_out': 4, 'other': 'a b'}
