@@ -11,6 +11,7 @@
 # under the License.
 """What Zaqar's own tests of control planes do not ask for."""
 
+from collections.abc import Callable
 from concurrent import futures
 import hashlib
 import itertools
@@ -42,6 +43,15 @@ class ControlTest(testtools.TestCase):
     def another(self) -> driver.ControlDriver:
         """The control driver of another process."""
         return driver.ControlDriver(self.drivers.conf, None)
+
+    def read_meanwhile(self, method: str, read: Callable[[], Any]) -> None:
+        """Have something read before the first such request arrives."""
+        def on_step(step: str, request: fake_swift.Request) -> None:
+            if step == 'arrive' and request.method == method:
+                self.swift.on_step = None
+                read()
+
+        self.swift.on_step = on_step
 
     def requests(self) -> list[str]:
         """Methods of the requests since the last time."""
@@ -106,6 +116,14 @@ class TestQueues(ControlTest):
 
         self.assertRaises(errors.QueueDoesNotExist,
                           self.queues.set_metadata, 'q', {'b': 2}, 'p')
+
+        self.assertFalse(self.queues.exists('q', 'p'))
+
+    def test_that_are_read_while_they_are_deleted_are_forgotten(self) -> None:
+        self.read_meanwhile(
+            'DELETE', lambda: self.queues.get_metadata('q', 'p'))
+
+        self.queues.delete('q', 'p')
 
         self.assertFalse(self.queues.exists('q', 'p'))
 
@@ -389,6 +407,27 @@ class TestCatalogue(ControlTest):
         self.assertEqual('two', catalogue.get('p', 'q')['pool'])
         catalogue.delete('p', 'q')
         self.assertRaises(errors.QueueNotMapped, catalogue.get, 'p', 'q')
+
+
+    def test_that_is_read_while_it_is_changed_is_forgotten(self) -> None:
+        catalogue = self.control.catalogue_controller
+        catalogue.insert('p', 'q', 'one')
+        self.read_meanwhile('PUT', lambda: catalogue.get('p', 'q'))
+
+        catalogue.update('p', 'q', pool='two')
+
+        self.assertEqual('two', catalogue.get('p', 'q')['pool'])
+
+    def test_is_forgotten_with_all_it_says(self) -> None:
+        catalogue = self.control.catalogue_controller
+        catalogue.insert('p', 'q', 'one')
+        catalogue.get('p', 'q')
+
+        catalogue.drop_all()
+
+        self.assertRaises(errors.QueueNotMapped, catalogue.get, 'p', 'q')
+        self.assertRaises(errors.QueueNotMapped,
+                          catalogue.update, 'p', 'q', pool='two')
 
 
 class TestElections(ControlTest):
