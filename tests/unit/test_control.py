@@ -408,7 +408,6 @@ class TestCatalogue(ControlTest):
         catalogue.delete('p', 'q')
         self.assertRaises(errors.QueueNotMapped, catalogue.get, 'p', 'q')
 
-
     def test_that_is_read_while_it_is_changed_is_forgotten(self) -> None:
         catalogue = self.control.catalogue_controller
         catalogue.insert('p', 'q', 'one')

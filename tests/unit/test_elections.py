@@ -19,6 +19,7 @@ from typing import Any
 import testtools
 
 from marconi_swift import driver
+from marconi_swift import names
 from marconi_swift.store import errors
 from tests.fixtures import clock
 from tests.fixtures import conf
@@ -30,7 +31,7 @@ _LIMIT, _VOID = 5, 20
 _RECORD = 'p:q'
 
 
-class TestElections(testtools.TestCase):
+class ElectionTest(testtools.TestCase):
 
     def setUp(self) -> None:
         super().setUp()
@@ -65,6 +66,9 @@ class TestElections(testtools.TestCase):
                 happens()
 
         self.swift.on_step = on_step
+
+
+class TestElections(ElectionTest):
 
     def come_second(self) -> None:
         """Take so long that another process creates the queue meanwhile."""
@@ -169,3 +173,49 @@ class TestElections(testtools.TestCase):
                    if request.method == 'PUT'
                    and str(request.name).endswith('/2')]
         self.assertEqual(1, len(entered))
+
+
+class TestSubscriptions(ElectionTest):
+    """What is written by who won has two parts."""
+
+    def subscribe(self) -> str | None:
+        """Subscribe, as another process does."""
+        made: str | None = driver.DataDriver(
+            self.drivers.conf, None, self.drivers.control,
+        ).subscription_controller.create(
+            'q', 'http://me', 6000, {}, project='p')
+        return made
+
+    def come_second(self) -> None:
+        self.clock.sleep(_VOID)
+        self.made = self.subscribe()
+        self.assertIsNotNone(self.made)
+
+    def check_there_is_the_other(self) -> None:
+        self.assertEqual([self.made], [each['id'] for each in next(
+            self.drivers.data.subscription_controller.list('q', 'p'))])
+
+    def test_are_not_written_when_it_is_too_late(self) -> None:
+        self.meanwhile(self.come_second, 'answer', lambda request: (
+            request.method == 'PUT'
+            and request.name == names.subscriber('http://me')))
+
+        self.assertRaises(errors.SwiftError, self.subscribe)
+
+        self.check_there_is_the_other()
+
+    def test_are_not_written_again_when_it_is_too_late(self) -> None:
+        def is_subscription(request: fake_swift.Request) -> bool:
+            return request.method == 'PUT' and str(
+                request.name).startswith(names.subscription(''))
+
+        def fail() -> None:
+            self.come_second()
+            # Only the one that is under way.
+            raise errors.Unanswered('lost')
+
+        self.meanwhile(fail, 'arrive', is_subscription)
+
+        self.assertRaises(errors.SwiftError, self.subscribe)
+
+        self.check_there_is_the_other()
