@@ -12,6 +12,7 @@
 """What claims promise, where Zaqar's own tests do not look."""
 
 from collections.abc import Sequence
+import contextlib
 import datetime
 import functools
 import itertools
@@ -558,6 +559,33 @@ class TestDeadLetters(ClaimTest):
         self.pass_time(1)
         self.assertRaises(errors.MessageDoesNotExist, self.messages.get,
                           'dead', posted, project='p')
+
+    def test_stay_if_they_were_there_and_are_deleted(self) -> None:
+        [posted] = self.post('bad')
+        self.give_up()
+        self.give_up()
+        self.swift.faults.append(fake_swift.Fault(
+            1, 'before', 202,
+            functools.partial(self.is_for, 'PUT', posted)))
+
+        self.assertRaises(errors.ConnectionError, self.claim)
+
+        self.assertEqual('bad', self.get(posted)['body'])
+
+    def test_go_to_no_queue_that_was_not_found_out_about(self) -> None:
+        self.queues.delete('dead', project='p')
+        self.post(*range(20))
+        for _ in range(2):
+            claim_id, _messages = self.claim(limit=20)
+            self.claims.delete('q', claim_id, project='p')
+        self.swift.faults.append(fake_swift.Fault(
+            1, 'before', 503, lambda request: request.method == 'HEAD'
+            and request.container == 'marconi:queues'))
+
+        with contextlib.suppress(errors.ConnectionError):
+            self.claim(limit=20)
+
+        self.assertTrue(self.queues.exists('dead', project='p'))
 
     def test_stay_where_no_other_queue_is_named(self) -> None:
         [posted] = self.post('bad')
