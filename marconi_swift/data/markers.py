@@ -65,7 +65,7 @@ class _Seen(NamedTuple):
         return cls(number >> 80, number & (1 << _REST_BITS) - 1)
 
     def relative(self, start: int) -> int:
-        since = min(max(self.milliseconds - start, 0), _LAST_TIME)
+        since = min(self.milliseconds - start, _LAST_TIME)
         return since << _REST_BITS | self.rest
 
     @classmethod

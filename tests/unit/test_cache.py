@@ -10,6 +10,7 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
+from collections.abc import Callable
 import os
 import threading
 
@@ -57,13 +58,26 @@ class TestCache(testtools.TestCase):
     def test_does_not_keep_what_was_forgotten_while_it_was_loaded(
         self,
     ) -> None:
+        for forget in (lambda: self.cache.forget('k'), self.cache.clear):
+            def load(forget: Callable[[], None] = forget) -> dict[str, int]:
+                forget()
+                return self.load()
+
+            self.cache.get('k', load)
+
+            self.assertNotIn('k', self.cache)
+
+    def test_keeps_what_one_loads_while_another_fails(self) -> None:
+        def fail() -> dict[str, int]:
+            raise KeyError
+
         def load() -> dict[str, int]:
-            self.cache.forget('k')
+            self.assertRaises(KeyError, self.cache.get, 'k', fail)
             return self.load()
 
         self.cache.get('k', load)
 
-        self.assertNotIn('k', self.cache)
+        self.assertIn('k', self.cache)
 
     def test_keeps_what_was_loaded_while_others_were_forgotten(self) -> None:
         def load() -> dict[str, int]:

@@ -13,6 +13,7 @@
 
 import collections
 from collections.abc import Sequence
+import contextlib
 import datetime
 import functools
 import itertools
@@ -27,6 +28,7 @@ from marconi_swift import names
 from marconi_swift import notices
 from marconi_swift import records
 from marconi_swift.store import errors as store_errors
+from tests.fixtures import conf
 from tests.fixtures import fake_swift
 from tests.unit import test_messages
 
@@ -148,6 +150,15 @@ class TestBulkDelete(ClaimTest):
                 (errors.ClaimDoesNotMatch, self.ids[:2], ('malformed',))):
             self.assertRaises(error, self.bulk_delete, ids, *claims)
             self.assertEqual([1, 2, 3], self.bodies(include_claimed=True))
+
+    def test_with_a_claim_that_expired_is_refused(self) -> None:
+        ids = self.post(4, ttl=600)
+        claim, _ = self.claim()
+        self.pass_time(_TTL + 1)
+
+        self.assertRaises(
+            errors.MessageNotClaimed, self.bulk_delete, ids, claim)
+        self.assertEqual(ids, [self.get(name)['id'] for name in ids])
 
     def test_takes_several_claims(self) -> None:
         self.bulk_delete([*self.ids[:2], 'malformed', names.new_message_id()],
@@ -570,6 +581,33 @@ class TestDeadLetters(ClaimTest):
         self.assertRaises(errors.MessageDoesNotExist, self.messages.get,
                           'dead', posted, project='p')
 
+    def test_stay_if_they_were_there_and_are_deleted(self) -> None:
+        [posted] = self.post('bad')
+        self.give_up()
+        self.give_up()
+        self.swift.faults.append(fake_swift.Fault(
+            1, 'before', 202,
+            functools.partial(self.is_for, 'PUT', posted)))
+
+        self.assertRaises(errors.ConnectionError, self.claim)
+
+        self.assertEqual('bad', self.get(posted)['body'])
+
+    def test_go_to_no_queue_that_was_not_found_out_about(self) -> None:
+        self.queues.delete('dead', project='p')
+        self.post(*range(20))
+        for _ in range(2):
+            claim_id, _messages = self.claim(limit=20)
+            self.claims.delete('q', claim_id, project='p')
+        self.swift.faults.append(fake_swift.Fault(
+            1, 'before', 503, lambda request: request.method == 'HEAD'
+            and request.container == 'marconi:queues'))
+
+        with contextlib.suppress(errors.ConnectionError):
+            self.claim(limit=20)
+
+        self.assertTrue(self.queues.exists('dead', project='p'))
+
     def test_stay_where_no_other_queue_is_named(self) -> None:
         [posted] = self.post('bad')
         for metadata in (
@@ -642,3 +680,29 @@ class TestPop(ClaimTest):
 
         self.assertEqual([2, 1], [len(first), len(second)])
         self.assertEqual({1, 2, 3}, {m['body'] for m in first + second})
+
+    def test_takes_nothing_when_the_attempt_took_too_long(self) -> None:
+        """Others may think it over, and be given what it won in time."""
+        self.useFixture(fixtures.MonkeyPatch('time.monotonic', records.now))
+        # So that one is won before the other.
+        drivers = self.useFixture(conf.FakeDrivers(retries=0, fan_out=1))
+        drivers.swift.clock = records.now
+        drivers.control.queue_controller.create('q', project='p')
+        messages = drivers.data.message_controller
+        messages.post('q', [{'ttl': 600, 'body': number}
+                            for number in range(2)], None, project='p')
+        written = itertools.count(1)
+
+        def on_step(step: str, request: fake_swift.Request) -> None:
+            if (step, request.method) == ('arrive', 'POST') and (
+                    next(written) == 2):
+                self.pass_time(
+                    drivers.data.account.settings.claim_attempt_limit)
+
+        drivers.swift.on_step = on_step
+
+        self.assertEqual([], messages.pop('q', 2, project='p'))
+
+        listed = next(messages.list(
+            'q', project='p', echo=True, include_claimed=True))
+        self.assertEqual([0, 1], [message['body'] for message in listed])

@@ -11,6 +11,7 @@
 # under the License.
 """What Zaqar's own tests of control planes do not ask for."""
 
+from collections.abc import Callable
 from concurrent import futures
 import hashlib
 import itertools
@@ -23,6 +24,7 @@ import testtools
 from testtools import matchers
 from zaqar.storage import errors
 
+from marconi_swift import acceptable
 from marconi_swift import driver
 from marconi_swift.store import errors as store_errors
 from tests.fixtures import conf
@@ -41,6 +43,15 @@ class ControlTest(testtools.TestCase):
     def another(self) -> driver.ControlDriver:
         """The control driver of another process."""
         return driver.ControlDriver(self.drivers.conf, None)
+
+    def read_meanwhile(self, method: str, read: Callable[[], Any]) -> None:
+        """Have something read before the first such request arrives."""
+        def on_step(step: str, request: fake_swift.Request) -> None:
+            if step == 'arrive' and request.method == method:
+                self.swift.on_step = None
+                read()
+
+        self.swift.on_step = on_step
 
     def requests(self) -> list[str]:
         """Methods of the requests since the last time."""
@@ -86,6 +97,71 @@ class TestQueues(ControlTest):
         self.queues.delete('q', 'p')
         self.assertRaises(errors.QueueDoesNotExist,
                           self.queues.get_metadata, 'q', 'p')
+
+    def test_that_others_deleted_are_not_remembered_when_made_anew(
+        self,
+    ) -> None:
+        self.queues.get_metadata('q', 'p')
+        self.another().queue_controller.delete('q', 'p')
+
+        self.assertTrue(self.queues.create('q', {'b': 2}, project='p'))
+
+        self.assertEqual({'b': 2}, self.queues.get_metadata('q', 'p'))
+
+    def test_that_others_deleted_are_forgotten_when_that_is_found(
+        self,
+    ) -> None:
+        self.queues.get_metadata('q', 'p')
+        self.another().queue_controller.delete('q', 'p')
+
+        self.assertRaises(errors.QueueDoesNotExist,
+                          self.queues.set_metadata, 'q', {'b': 2}, 'p')
+
+        self.assertFalse(self.queues.exists('q', 'p'))
+
+    def test_that_are_read_while_they_are_deleted_are_forgotten(self) -> None:
+        self.read_meanwhile(
+            'DELETE', lambda: self.queues.get_metadata('q', 'p'))
+
+        self.queues.delete('q', 'p')
+
+        self.assertFalse(self.queues.exists('q', 'p'))
+
+    def test_are_read_at_their_newest(self) -> None:
+        """A replica that missed a change may answer who asks for less."""
+        self.queues.set_metadata('q', {'a': 2}, 'p')
+        self.queues.get_metadata('q', 'p')
+        self.queues.exists('other', 'p')
+
+        looks = [request for request in self.swift.requests
+                 if request.name and request.method in ('GET', 'HEAD')]
+        self.assertEqual(['true'] * 3, [
+            request.headers.get('x-newest') for request in looks])
+
+    def test_are_listed_by_a_part_of_the_name(self) -> None:
+        for name in ('q1', 'q2', 'r'):
+            self.queues.create(name, {'a': 1}, project='p')
+        self.queues.create('q3', {'a': 2}, project='p')
+
+        for detailed in (False, True):
+            for filter_, expected in (
+                    ({}, ['q', 'q1', 'q2', 'q3']),
+                    ({'a': 1}, ['q', 'q1', 'q2'])):
+                listed = list(next(self.queues.list(
+                    'p', name='q', kfilter=filter_, detailed=detailed)))
+
+                self.assertEqual(
+                    expected, [queue['name'] for queue in listed])
+                self.assertEqual({detailed}, {
+                    'metadata' in queue for queue in listed})
+
+    def test_that_are_gone_when_they_are_read_are_nowhere(self) -> None:
+        # Too long for its record's name to tell.
+        self.queues.create('l' * 1000, project='p')
+        self.swift.faults.append(fake_swift.Fault(
+            1, 'before', 404, lambda request: bool(request.name)))
+
+        self.assertEqual([('p', 'q')], list(self.queues.everywhere()))
 
     def test_are_shown_as_they_are_stored(self) -> None:
         self.queues.get_metadata('q', 'p')
@@ -242,6 +318,9 @@ class TestPools(ControlTest):
         for name in (None, True, 7, ['a'], {}):
             self.assertFalse(self.pools.exists(name))
 
+    def test_of_no_name_are_refused(self) -> None:
+        self.assertRaises(acceptable.Unacceptable, self.create, '', 'redis://')
+
     def test_have_the_options_that_they_are_given(self) -> None:
         given = {'container_prefix': 'mine', 'fan_out': 4, 'other': 'a b'}
         self.pools.create('a', 1, 'marconi-swift://', options=given)
@@ -328,6 +407,26 @@ class TestCatalogue(ControlTest):
         self.assertEqual('two', catalogue.get('p', 'q')['pool'])
         catalogue.delete('p', 'q')
         self.assertRaises(errors.QueueNotMapped, catalogue.get, 'p', 'q')
+
+    def test_that_is_read_while_it_is_changed_is_forgotten(self) -> None:
+        catalogue = self.control.catalogue_controller
+        catalogue.insert('p', 'q', 'one')
+        self.read_meanwhile('PUT', lambda: catalogue.get('p', 'q'))
+
+        catalogue.update('p', 'q', pool='two')
+
+        self.assertEqual('two', catalogue.get('p', 'q')['pool'])
+
+    def test_is_forgotten_with_all_it_says(self) -> None:
+        catalogue = self.control.catalogue_controller
+        catalogue.insert('p', 'q', 'one')
+        catalogue.get('p', 'q')
+
+        catalogue.drop_all()
+
+        self.assertRaises(errors.QueueNotMapped, catalogue.get, 'p', 'q')
+        self.assertRaises(errors.QueueNotMapped,
+                          catalogue.update, 'p', 'q', pool='two')
 
 
 class TestElections(ControlTest):

@@ -18,6 +18,7 @@ import fixtures
 from osprofiler import notifier
 from osprofiler import profiler
 import testtools
+from testtools import matchers
 from zaqar.common import errors as zaqar_errors
 from zaqar.storage import utils
 
@@ -97,6 +98,32 @@ class TestDrivers(testtools.TestCase):
             {f'marconi_swift_{name}_controller-{end}'
              for name in ('queues', 'pools', 'claim', 'subscription')
              for end in ('start', 'stop')}, set(traced))
+
+    def test_make_all_containers_of_their_storage_policy(self) -> None:
+        drivers = self.useFixture(conf.FakeDrivers(
+            storage_policy='gold', containers_per_queue=2))
+        data, swift = drivers.data, drivers.swift
+        # Zaqar does not tell the message store of queues with pools.
+        for queue in ('q', 'dead'):
+            drivers.control.queue_controller.create(queue, {
+                '_dead_letter_queue': 'dead', '_max_claim_count': 1})
+        data.subscription_controller.create('q', 'http://here', 600, {})
+        data.message_controller.post(
+            'q', [{'ttl': 600, 'body': number, 'claim_count': 1}
+                  for number in range(20)], None)
+        # Those are moved, since they were claimed as often as may be.
+        data.claim_controller.create('q', {'ttl': 60, 'grace': 60}, limit=20)
+        data.message_controller.post('q', [{'ttl': 600, 'body': 1}], None)
+        data.claim_controller.create('q', {'ttl': 60, 'grace': 60})
+
+        made = {request.container: request.headers.get('x-storage-policy')
+                for request in swift.requests
+                if request.method == 'PUT' and request.name is None}
+
+        self.assertEqual({container.name for container in
+                          data.account.store.containers('')}, set(made))
+        self.assertEqual({'gold'}, set(made.values()), made)
+        self.assertThat(len(made), matchers.GreaterThan(8), made)
 
     def test_are_alive_if_the_account_answers(self) -> None:
         self.assertTrue(self.drivers.data.is_alive())

@@ -379,6 +379,18 @@ class TestForeign(testtools.TestCase):
             'q', {'ttl': 600, 'grace': 60}, project='p')
         return claim_id, [message['body'] for message in claimed]
 
+    def test_what_is_called_as_no_record_is_told_of(self) -> None:
+        """Whoever lists without reading does not pass it over in silence."""
+        self.plant('marconi:queues', 'p:a:b', _JSON)
+
+        listed = list(next(
+            self.world.control.queue_controller.list('p')))
+
+        self.assertEqual(
+            ['other', 'q'], [queue['name'] for queue in listed])
+        self.assertEqual(1, self.world.log.output.count(
+            "'p:a:b' in container marconi:queues"))
+
     def test_gates_keep_their_messages_from_being_claimed(self) -> None:
         self.useFixture(clock.Clock())
         for content_type in (*_TYPES, message_type(claim='x', until='nan')):

@@ -200,6 +200,13 @@ class TestMarker(testtools.TestCase):
         self.assertEqual(marker, parsed)
         self.assertRegex(str(marker), '^[A-Za-z0-9_-]+$')
 
+    def test_can_be_said_of_messages_from_clocks_far_ahead(self) -> None:
+        marker = markers.Marker().advanced(
+            [made(_NOW + 1e6)], _NOW, _WINDOW)
+
+        self.assertEqual(
+            marker.after, markers.Marker.parse(str(marker)).after)
+
     @hypothesis.given(strategies.one_of(
         strategies.text(), strategies.integers(), strategies.binary(),
         strategies.text('ABCDEFabcdef0123456789_-', min_size=1)))

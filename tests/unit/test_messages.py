@@ -23,8 +23,10 @@ import testtools
 from zaqar.storage import errors as zaqar_errors
 from zaqar.storage import pipeline
 
+from marconi_swift import acceptable
 from marconi_swift import names
 from marconi_swift.store import errors
+from tests.fixtures import clock
 from tests.fixtures import conf
 from tests.fixtures import fake_swift
 
@@ -124,6 +126,25 @@ class TestPosting(QueueTest):
         error = self.assertRaises(errors.SwiftError, self.post, 1, 2)
 
         self.assertIn('post_time_limit', str(error))
+        self.assertEqual([], self.bodies())
+
+    def test_takes_back_what_was_stored_before_others_were_late(self) -> None:
+        at_a_time = self.drivers.data.account.settings.fan_out
+        moments = iter([0.0, 5.1, 6.0, 6.1])
+        self.useFixture(fixtures.MonkeyPatch(
+            'marconi_swift.data.messages.time',
+            types.SimpleNamespace(monotonic=lambda: next(moments))))
+
+        self.assertRaises(errors.SwiftError, self.post, *range(at_a_time + 1))
+
+        self.assertEqual([], self.bodies())
+
+    def test_takes_back_what_was_stored_before_one_is_refused(self) -> None:
+        at_a_time = self.drivers.data.account.settings.fan_out
+
+        self.assertRaises(acceptable.Unacceptable, self.post,
+                          *range(at_a_time), '\ud800')
+
         self.assertEqual([], self.bodies())
 
     def test_makes_the_containers_that_zaqar_did_not_ask_for(self) -> None:
@@ -232,6 +253,35 @@ class TestReading(QueueTest):
         self.assertEqual(['kept'], self.bodies())
         self.assertRaises(zaqar_errors.MessageDoesNotExist,
                           self.messages.get, 'q', gone, project='p')
+
+    def test_goes_on_to_what_appears_as_late_as_it_may(self) -> None:
+        """A page says where to go on, for whoever is slow to read it."""
+        now = self.useFixture(clock.Clock())
+        self.swift.clock = now
+        settings = self.drivers.data.account.settings
+        window = settings.post_time_limit + settings.clock_skew
+
+        def appear() -> None:
+            """Of a poster whose clock is late, and who took long."""
+            late = uuid.UUID(names.first_id(now.now - window + 0.1))
+            with fixtures.MonkeyPatch(
+                    'marconi_swift.names.uuid_utils.uuid7', lambda: late):
+                self.post('late', ttl=600)
+            now.sleep(window)
+
+        self.post('first', ttl=600)
+
+        def on_step(step: str, request: fake_swift.Request) -> None:
+            if (step, request.method, bool(request.name)) == (
+                    'arrive', 'GET', True):
+                self.swift.on_step = None
+                appear()
+
+        self.swift.on_step = on_step
+        pages = self.messages.list('q', project='p', echo=True)
+        self.assertEqual(['first'], [each['body'] for each in next(pages)])
+
+        self.assertEqual(['late'], self.bodies(marker=next(pages)))
 
     def test_takes_no_ids_of_anybodys_making_to_swift(self) -> None:
         for made_up in ('', '.', '..', 'a/b', '%2F', '\0', 'x' * 2000, 7,

@@ -119,6 +119,17 @@ class TestOutcomes(ObjectsTest):
         self.assertEqual([], list(self.store.rows('nowhere')))
 
 
+class TestTime(ObjectsTest):
+
+    def test_is_swift_s_and_goes_on(self) -> None:
+        now = self.useFixture(clock.Clock())
+        self.swift.clock = lambda: now.now + 500
+        self.store.check_account()
+        now.sleep(30)
+
+        self.assertAlmostEqual(now.now + 500, self.store.now(), delta=1)
+
+
 class TestListing(ObjectsTest):
 
     def test_goes_on_page_by_page_as_far_as_asked(self) -> None:
@@ -168,6 +179,17 @@ class TestDeletingMany(ObjectsTest):
         self.store.delete_many('c', self.names)
 
         self.assertEqual(['o'], [row.name for row in self.store.page('c')])
+
+    def test_asks_for_no_more_at_a_time_than_swift_takes(self) -> None:
+        self.useFixture(fixtures.MonkeyPatch(
+            'tests.fixtures.fake_swift.MAX_DELETES_PER_REQUEST', 100))
+
+        self.store.delete_many('c', self.names)
+
+        self.assertEqual(['o'], [row.name for row in self.store.page('c')])
+        self.assertEqual(25, sum(
+            'bulk-delete' in request.query
+            for request in self.swift.requests))
 
     def test_does_without_them(self) -> None:
         self.swift.bulk_delete = False
@@ -266,6 +288,14 @@ class TestFailures(ObjectsTest):
 
         self.assertTrue(answer.repeated)
         self.assertEqual([7.0], self.waits)
+
+    def test_are_waited_out_though_swift_names_a_date(self) -> None:
+        self.strike(1, 'before', 503)
+        with_date = fake_swift.transport.Response(
+            503, {'retry-after': 'Fri, 31 Dec 2027 23:59:59 GMT'}, b'')
+        self.swift.faults[0].answer = lambda: with_date
+
+        self.assertIsNotNone(self.store.read('c', 'o'))
 
     def test_did_no_harm_only_if_no_try_can_have(self) -> None:
         for first, harmless in ((errors.Unreachable('refused'), True),

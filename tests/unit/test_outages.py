@@ -173,6 +173,12 @@ class TestSilence(_ClockTest):
 
         self.assertEqual(_OK, self.ask(lambda: _OK))
 
+    def test_lasts_since_the_first_that_nothing_was_answered_to(self) -> None:
+        for _ in range(3):
+            self.hang(silence.PATIENCE / 2)
+
+        self.assertRaises(errors.Unreachable, self.nested)
+
     def test_ends_with_the_first_answer_of_whatever_kind(self) -> None:
         self.hang()
 

@@ -55,6 +55,7 @@ class ProbeTest(testtools.TestCase):
 
     def failed(self) -> list[str]:
         status = self.data.health()['operation_status']
+        self.tried = set(status)
         return [name for name, step in status.items()
                 if not step['succeeded']]
 
@@ -63,6 +64,11 @@ class ProbeTest(testtools.TestCase):
         unrecorded = self.leave(age=probing.OVER + 120)
         self.drivers.control.queue_controller.delete(
             unrecorded, project=probing.PROJECT)
+        for kind in (names.messages, names.claims):
+            # What is left when a deletion is cut short.
+            self.data.account.store.make_container(
+                kind('marconi', probing.PROJECT, names.first_id(
+                    1e9 + len(self.left()))), None)
         uncontained = names.first_id(1e9)
         self.drivers.control.queue_controller.create(
             uncontained, project=probing.PROJECT)
@@ -85,6 +91,9 @@ class ProbeTest(testtools.TestCase):
             'marconi_swift.data.claims.ClaimController.create', self.fail_))
 
         self.assertEqual(['claim_messages'], self.failed())
+        # There is no claim to try these with.
+        self.assertEqual(set(), self.tried & {
+            'delete_messages', 'delete_claim'})
 
         self.assertEqual(set(), self.left())
 

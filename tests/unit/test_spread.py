@@ -229,6 +229,19 @@ class SpreadTest(testtools.TestCase):
 
 class TestQueue(SpreadTest):
 
+    def test_has_no_part_that_nothing_counts_if_its_making_fails(
+        self,
+    ) -> None:
+        self.swift.faults.append(fake_swift.Fault(
+            1, 'before', 503, lambda request: request.method == 'PUT'
+            and request.container == 'marconi:messages:p:q'))
+
+        self.assertRaises(errors.SwiftError, self.create)
+
+        self.assertEqual([], [
+            container.name for container in
+            self.site.data.account.store.containers('marconi:messages:')])
+
     def test_is_made_of_as_many_containers(self) -> None:
         self.create()
 

@@ -259,6 +259,19 @@ class TestUpdates(SubscriptionTest):
         self.assertEqual(self.made, self.subscriptions.get_with_subscriber(
             'q', 'http://me', project='p')['id'])
 
+    def test_of_the_ttl_that_are_cut_short_let_nobody_in(self) -> None:
+        """What keeps others out is never shortened."""
+        self.swift.faults[:] = [fake_swift.Fault(
+            1, 'before', KeyboardInterrupt(),  # type: ignore[arg-type]
+            lambda request: (request.method == 'POST' and str(
+                request.name).startswith(names.subscription(''))))]
+        subscriber = self.get(self.made)['subscriber']
+        self.assertRaises(
+            KeyboardInterrupt, self.update, self.made, ttl=100)
+        self.later(200)
+
+        self.assertIsNone(self.create(subscriber))
+
     def test_beside_a_deletion_make_no_second_one(self) -> None:
         another = self.another()
         made: list[str] = []
@@ -317,6 +330,29 @@ class TestListings(SubscriptionTest):
 
         self.assertEqual([3] * 6 + [2, 0], list(map(len, pages)))
         self.assertEqual(20, len({each for page in pages for each in page}))
+
+    def test_show_what_this_process_changed_on_the_next_page(self) -> None:
+        for number in range(3):
+            self.create(f'http://{number}')
+        first = self.subscriptions.list('q', 'p', limit=1)
+        list(next(first))
+        marker = next(first)
+        [_, second, third] = [each['id'] for each in next(
+            self.subscriptions.list('q', 'p'))]
+
+        def shown() -> list[tuple[str, bool, Any]]:
+            listed = self.subscriptions.list('q', 'p', marker=marker)
+            return [(each['id'], each['confirmed'], each['options'])
+                    for each in next(listed)]
+
+        self.subscriptions.confirm('q', second, project='p')
+        self.assertEqual(
+            [(second, True, {}), (third, False, {})], shown())
+        self.update(third, options={'a': 1})
+        self.assertEqual(
+            [(second, True, {}), (third, False, {'a': 1})], shown())
+        self.subscriptions.delete('q', second, project='p')
+        self.assertEqual([(third, False, {'a': 1})], shown())
 
     def test_for_many_subscribers_list_once(self) -> None:
         for number in range(35):

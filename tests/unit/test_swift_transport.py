@@ -164,6 +164,33 @@ class TestRequests(TransportTest):
 
         self.assertEqual(1, self.connect.call_count)
 
+    def test_are_of_an_endpoint_that_ends_in_a_slash_or_not(self) -> None:
+        transport = swift.SwiftTransport(
+            _settings(endpoint_override='http://swift/v1/AUTH_me/'))
+
+        transport.request('GET', 'c')
+
+        self.assertEqual(
+            ('GET', '/v1/AUTH_me/c'), self.connection.request.call_args.args)
+
+    def test_begin_with_a_new_login_after_all_was_closed(self) -> None:
+        logins: list[Login] = []
+
+        def make_auth() -> Login:
+            logins.append(Login())
+            return logins[-1]
+
+        self.answers(200, 200, 200)
+        transport = swift.SwiftTransport(_settings(make_auth=make_auth))
+        for _ in range(2):
+            transport.request('GET')
+        self.assertEqual(1, len(logins))
+        transport.close()
+
+        transport.request('GET')
+
+        self.assertEqual(2, len(logins))
+
     def test_with_an_expired_token_are_sent_again_once(self) -> None:
         self.answers(401, 200)
         transport = swift.SwiftTransport(_settings())
@@ -293,6 +320,15 @@ class TestErrors(TransportTest):
         now.return_value += 3
         self.assertRaises(errors.Unauthorized, transport.request, 'GET')
         self.assertEqual(2, login.get_token.call_count)
+
+    def test_of_a_silent_keystone_are_over_when_it_answers(self) -> None:
+        login = mock.Mock()
+        login.get_token.side_effect = [
+            ksa_errors.ConnectTimeout('no'), 'token']
+        transport = swift.SwiftTransport(_settings(make_auth=lambda: login))
+
+        self.assertRaises(errors.Unreachable, transport.request, 'GET')
+        self.assertEqual(200, transport.request('GET').status)
 
     def test_of_a_silent_keystone_are_shared_by_those_who_wait(self) -> None:
         login, lock = mock.Mock(), _CountingLock()
