@@ -20,6 +20,7 @@ import threading
 import time
 from typing import Any
 
+import fixtures
 import testtools
 from zaqar.storage import errors as zaqar_errors
 
@@ -192,6 +193,17 @@ class LoginTest(_Case):
 class ExpiryTest(_Case):
 
     LIFETIME = BRIEF
+
+    def setUp(self) -> None:
+        super().setUp()
+        # Each request logs in anew. Where Keystone is slow, what has to be
+        # done within seconds, for reasons that are not tested here, takes
+        # more.
+        self.useFixture(fixtures.MonkeyPatch(
+            'marconi_swift.election._LIMIT', PATIENCE))
+
+    def drivers(self, **settings: Any) -> driver.DataDriver:
+        return super().drivers(post_time_limit=PATIENCE, **settings)
 
     def test_one_that_expires_between_requests_is_replaced(self) -> None:
         data = self.drivers()
