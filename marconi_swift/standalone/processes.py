@@ -44,6 +44,10 @@ ANSWER = 5.0
 
 EMPTY: Mapping[str, str] = types.MappingProxyType({})
 
+# The module that starts each process. Its command line names this, and then
+# the folder.
+LAUNCHER = 'marconi_swift.standalone.launch'
+
 # Characters of a log's last line that still make a sentence of it.
 LAST_LINE = 300
 
@@ -98,7 +102,7 @@ class Process:
     def start(self) -> None:
         """Start the process and return at once, ready or not."""
         assert not self.running
-        argv = [sys.executable, '-m', 'marconi_swift.standalone.launch']
+        argv = [sys.executable, '-m', LAUNCHER]
         argv += [str(self._folder), str(os.getpid()), *self._command]
         if self.log.exists():
             self.log.replace(self.log.with_suffix('.log.old'))
@@ -262,42 +266,3 @@ def require(package: str, extra: str = 'standalone') -> None:
             f'The Python package {package} is missing: '
             f'pip install marconi-swift[{extra}]'
         )
-
-
-def stop_leftovers(folder: folders.Folder) -> None:
-    """Stop what a former run on the folder left behind.
-
-    A pid may be another program's by now, so only processes whose command
-    line names the launcher and the folder are touched. Without a /proc that
-    can't be told, and nothing is.
-    """
-    for pid_file in folder.run.glob('*.pid'):
-        pid = int(pid_file.read_text())
-        if is_ours(pid, folder):
-            _end_stranger(pid, folder)
-        pid_file.unlink()
-
-
-def is_ours(pid: int, folder: folders.Folder) -> bool:
-    """Return whether a running process was started for this folder."""
-    try:
-        line = pathlib.Path(f'/proc/{pid}/cmdline').read_bytes()
-    except OSError:
-        return False
-    arguments = line.decode(errors='replace').split('\0')
-    launcher = 'marconi_swift.standalone.launch'
-    return launcher in arguments and str(folder) in arguments
-
-
-def _end_stranger(pid: int, folder: folders.Folder) -> None:
-    """Stop a process that is not our child, so can't be waited for."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        deadline = time.monotonic() + GRACE
-        try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            return
-        while is_ours(pid, folder):
-            if time.monotonic() > deadline:
-                break
-            time.sleep(PAUSE)

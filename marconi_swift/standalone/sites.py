@@ -18,8 +18,8 @@ from typing import Any
 
 from marconi_swift.standalone import errors
 from marconi_swift.standalone import folder as folders
+from marconi_swift.standalone import leftovers
 from marconi_swift.standalone import ports
-from marconi_swift.standalone import processes
 
 
 class Site:
@@ -41,7 +41,7 @@ class Site:
         """
         self.folder.open()
         try:
-            processes.stop_leftovers(self.folder)
+            leftovers.stop(self.folder)
             self._state = self.folder.read_state()
         except BaseException:
             self.close()

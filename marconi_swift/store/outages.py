@@ -112,13 +112,14 @@ class Outages:
             if now - outage.last < CALM:
                 return
             self._current = None
-        LOG.warning(
-            'Swift at %(place)s can be used again, after %(seconds).0f '
-            'seconds in which %(failed)d requests to it failed. Up to '
-            '%(left)d messages that were not posted may be delivered.',
-            {'place': self._place,
-             'seconds': outage.answered - outage.began,
-             'failed': outage.failed, 'left': outage.left})
+        told = ('Swift at %(place)s can be used again, after %(seconds).0f '
+                'seconds in which %(failed)d requests to it failed.')
+        if outage.left:
+            told += (' Up to %(left)d messages that were not posted may be '
+                     'delivered.')
+        LOG.warning(told, {
+            'place': self._place, 'seconds': outage.answered - outage.began,
+            'failed': outage.failed, 'left': outage.left})
 
 
 @functools.cache

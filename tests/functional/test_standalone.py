@@ -35,6 +35,7 @@ from testtools import matchers
 
 from marconi_swift.standalone import errors
 from marconi_swift.standalone import folder as folders
+from marconi_swift.standalone import leftovers
 from marconi_swift.standalone import ports
 from marconi_swift.standalone import processes
 from marconi_swift.standalone import swift
@@ -64,7 +65,7 @@ def pids_of(path: str) -> list[int]:
     """Return all processes that were started for a data folder."""
     folder = folders.Folder(path)
     pids = map(int, filter(str.isdigit, os.listdir('/proc')))
-    return [pid for pid in pids if processes.is_ours(pid, folder)]
+    return [pid for pid in pids if leftovers.is_ours(pid, folder)]
 
 
 class _Case(testtools.TestCase):
@@ -366,7 +367,7 @@ class LeftoversTest(_Case):
         for name, process in (('ours', ours), ('other', other)):
             (folder.run / f'{name}.pid').write_text(str(process.pid))
 
-        processes.stop_leftovers(folder)
+        leftovers.stop(folder)
 
         self.assertEqual(-signal.SIGTERM, ours.wait(PATIENCE))
         self.assertIsNone(other.poll())

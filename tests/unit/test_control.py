@@ -360,6 +360,15 @@ class TestPools(ControlTest):
         self.assertRaises(errors.PoolCapabilitiesMismatch, self.create,
                           'other', 'swift://other')
 
+    def test_are_given_what_is_nothing(self) -> None:
+        self.pools.create('a', 1, 'redis://', 'fast', {'x': 1})
+
+        self.pools.update('a', weight=0, flavor='', options={})
+
+        self.assertEqual(
+            {'name': 'a', 'uri': 'redis://', 'weight': 0, 'flavor': None,
+             'options': {}}, self.pools.get('a', detailed=True))
+
     def test_with_an_empty_flavor_have_none(self) -> None:
         self.create('a', 'marconi-swift://one', '')
 

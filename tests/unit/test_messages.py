@@ -24,8 +24,11 @@ from zaqar.storage import errors as zaqar_errors
 from zaqar.storage import pipeline
 
 from marconi_swift import acceptable
+from marconi_swift import driver
 from marconi_swift import names
+from marconi_swift import records
 from marconi_swift.store import errors
+from marconi_swift.store import objects
 from tests.fixtures import clock
 from tests.fixtures import conf
 from tests.fixtures import fake_swift
@@ -166,6 +169,60 @@ class TestPosting(QueueTest):
 
         self.assertEqual(404, self.swift.request(
             'HEAD', names.messages('marconi', 'p', 'none')).status)
+
+    def test_to_a_queue_that_is_deleted_meanwhile_leaves_nothing(self) -> None:
+        control = self.drivers.control.queue_controller
+        control.create('lazy', project='p')
+
+        def on_step(step: str, request: fake_swift.Request) -> None:
+            """Delete it when there is the container, and before its use."""
+            if (step, request.method, request.name) == (
+                    'answer', 'PUT', None):
+                self.swift.on_step = None
+                control.delete('lazy', project='p')
+
+        self.swift.on_step = on_step
+
+        self.assertRaises(
+            zaqar_errors.QueueDoesNotExist, self.messages.post, 'lazy',
+            [{'ttl': 60}], client_uuid='x', project='p')
+
+        self.assertEqual([], self.drivers.data.account.store.page(
+            names.messages('marconi', 'p', 'lazy')))
+
+    def test_to_a_queue_that_is_remembered_is_refused(self) -> None:
+        self.drivers.data.queue_controller.get_metadata('q', 'p')
+        others = driver.ControlDriver(self.drivers.conf, None)
+        pipeline.DataDriver(
+            self.drivers.conf,
+            driver.DataDriver(self.drivers.conf, None, others), others,
+        ).queue_controller.delete('q', project='p')
+
+        self.assertRaises(zaqar_errors.QueueDoesNotExist, self.post, 1)
+
+    def test_to_a_queue_that_is_in_another_pool_is_refused(self) -> None:
+        self.drivers.control.queue_controller.create('lazy', project='p')
+        self.useFixture(fixtures.MonkeyPatch(
+            'marconi_swift.driver.DataDriver.has_lost', lambda *args: True))
+
+        error = self.assertRaises(
+            errors.SwiftError, self.messages.post, 'lazy', [{'ttl': 60}],
+            client_uuid='x', project='p')
+
+        self.assertIn('another pool', str(error))
+
+    def test_adopts_where_there_is_no_container(self) -> None:
+        """What is brought from another store may be the first there is."""
+        self.drivers.control.queue_controller.create('lazy', project='p')
+        adopted = records.Message(
+            id=names.new_message_id(), ttl=60, expires=records.now() + 60,
+            poster='')
+
+        self.assertEqual([objects.Outcome.DONE], self.messages.adopt(
+            'lazy', [(adopted, 'body')], project='p'))
+
+        self.assertEqual('body', self.messages.get(
+            'lazy', adopted.id, project='p')['body'])
 
     def test_reads_what_others_are_changing_once(self) -> None:
         class Changing(dict):  # type: ignore[type-arg]

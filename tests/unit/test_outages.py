@@ -81,6 +81,7 @@ class TestLog(_ClockTest):
         self.assertIn('swift.example can not be used', began)
         self.assertIn('lost', began)
         self.assertIn('after 120 seconds in which 1000 requests', over)
+        self.assertNotIn('messages', over)
 
     def test_is_one_outage_while_some_requests_succeed(self) -> None:
         for _ in range(10):

@@ -35,6 +35,7 @@ from marconi_swift.standalone import confs
 from marconi_swift.standalone import errors
 from marconi_swift.standalone import folder as folders
 from marconi_swift.standalone import launch
+from marconi_swift.standalone import leftovers
 from marconi_swift.standalone import memcache
 from marconi_swift.standalone import ports
 from marconi_swift.standalone import processes
@@ -729,12 +730,15 @@ class ProcessesTest(_Case):
 
         self.assertEqual(' and is empty.', processes.describe_end(log))
 
+
+class LeftoversTest(_Case):
+
     def test_a_process_that_is_not_is_not_ours(self) -> None:
         # Larger than any pid that Linux gives.
-        self.assertFalse(processes.is_ours(2**22 + 1, self.folder()))
+        self.assertFalse(leftovers.is_ours(2**22 + 1, self.folder()))
 
     def test_this_process_is_not_ours_either(self) -> None:
-        self.assertFalse(processes.is_ours(os.getpid(), self.folder()))
+        self.assertFalse(leftovers.is_ours(os.getpid(), self.folder()))
 
 
 class LaunchTest(_Case):
