@@ -27,8 +27,8 @@ PATIENCE = 10.0
 class Silence:
     """What one process knows of whether an account answers at all.
 
-    While requests fail and nothing at all has been answered for
-    :data:`PATIENCE` seconds, one request is under way at a time, and those
+    When requests have failed for :data:`PATIENCE` seconds, and nothing at all
+    was answered meanwhile, one request is under way at a time, and those
     that would join it fail at once. So a Swift that hangs holds up one
     thread, not all, and the first answer lets everybody through again. A
     Swift of which only some objects are out of reach goes on answering for
@@ -41,8 +41,10 @@ class Silence:
         self._lock = threading.Lock()
         #: When the last answer came.
         self._answered = 0.0
-        #: When the first try began of those that nobody answered since.
+        #: When the first try began of those that nobody answered since,
         self._since: float | None = None
+        #: and when the last of them failed: while nobody asks, nobody knows.
+        self._until = 0.0
         self._asking = False
 
     def sender(
@@ -75,7 +77,7 @@ class Silence:
         with self._lock:
             if self._since is None:
                 return False
-            lasts = time.monotonic() - self._since
+            lasts = self._until - self._since
             if lasts < PATIENCE:
                 return False
             if self._asking:
@@ -90,6 +92,7 @@ class Silence:
         with self._lock:
             if began >= self._answered:
                 self._since = min(began, self._since or began)
+                self._until = time.monotonic()
 
     def _heard(self) -> None:
         # Without the lock, which would be taken for each request: of two

@@ -180,6 +180,13 @@ class TestSilence(_ClockTest):
 
         self.assertRaises(errors.Unreachable, self.nested)
 
+    def test_does_not_last_while_nobody_asks(self) -> None:
+        self.hang(1)
+
+        self.wait(silence.PATIENCE * 2)
+
+        self.assertEqual(_OK, self.nested())
+
     def test_ends_with_the_first_answer_of_whatever_kind(self) -> None:
         self.hang()
 
