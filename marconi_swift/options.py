@@ -105,6 +105,9 @@ _OPTIONS = [
         'post_time_limit',
         default=5.0,
         min=0.1,
+        # A marker has 20 bits for the milliseconds of both, and of the clock
+        # that is ahead.
+        max=300.0,
         help='Seconds within which a posted message must be stored, from '
              'when its id was made; a post that took longer is taken back '
              'and answered 503. Readers that follow a queue rely on it: '
@@ -125,6 +128,9 @@ _OPTIONS = [
         'clock_skew',
         default=2.0,
         min=0.0,
+        # For as long Swift keeps messages that are over by its clock
+        # (records.SWEEP_AFTER).
+        max=60.0,
         help='Seconds by which the clocks of the processes that serve a '
              'queue may differ. A claim that has expired frees its messages '
              'this much later, so that it is over by all clocks. Must be '

@@ -290,6 +290,8 @@ class TestPools(ControlTest):
                 ({'container_prefix': 'a' * 33}, 'container_prefix'),
                 ({'fan_out': 'many'}, 'fan_out'),
                 ({'clock_skew': -1}, 'clock_skew'),
+                ({'clock_skew': 61}, 'clock_skew'),
+                ({'post_time_limit': 301}, 'post_time_limit'),
                 ({'insecure': 'perhaps'}, 'insecure'),
                 ({'retries': [1]}, 'retries'),
                 ({'mine': '\ud800'}, 'the options of a pool'),
