@@ -22,10 +22,6 @@ from typing import Any
 #: Seconds: the option of that name.
 SKEW = 2
 
-#: Seconds for which Swift keeps the gate of a claim that is over. Until then,
-#: a claimer who wins something else leaves such a message for later.
-LATELY = SKEW + 5
-
 
 @dataclasses.dataclass
 class Claim:
@@ -89,12 +85,6 @@ class Queue:
                 if each.poster != hidden
                 and (claimed or not self.held(each, now))
                 and (delayed or each.delayed_until <= now)]
-
-    def unsettled(self, now: int) -> bool:
-        """Whether a claim of some message was over a moment ago."""
-        return any(0 <= now - self.claims[each.claim].until < LATELY
-                   for each in self.alive(now)
-                   if each.claim in self.claims)
 
     def take(self, limit: int, now: int) -> list[Message]:
         """The messages that whoever claims now wins; buries dead letters."""

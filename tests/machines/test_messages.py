@@ -186,7 +186,7 @@ class MessageMachine(stateful.RuleBasedStateMachine):
     @stateful.precondition(_something)
     @stateful.rule(limit=_LIMITS, ttl=_TTLS, grace=_GRACES)
     def claim(self, limit: int, ttl: int, grace: int) -> None:
-        self._settle()
+        contention.of_this_process.drop()
         won = self.model.take(limit, self.now)
         claim, found = self.claims.create(
             'q', {'ttl': ttl, 'grace': grace}, project='p', limit=limit)
@@ -260,6 +260,10 @@ class MessageMachine(stateful.RuleBasedStateMachine):
     @stateful.rule(number=_NUMBERS)
     def release(self, number: int) -> None:
         name = self._some(self.all_claims, number)
+        if not self.model.live(name, self.now):
+            # Within the skew after its end, releasing it may free its
+            # messages or not.
+            self.clock.sleep(model.SKEW)
         self.claims.delete('q', name, project='p')
         if self.model.live(name, self.now):
             self.model.release(name)
@@ -269,7 +273,7 @@ class MessageMachine(stateful.RuleBasedStateMachine):
     @stateful.precondition(_something)
     @stateful.rule(limit=strategies.integers(1, 2))
     def pop(self, limit: int) -> None:
-        self._settle()
+        contention.of_this_process.drop()
         won = self.model.take(limit, self.now)
         popped = self.messages.pop('q', limit, project='p')
         assert [each['id'] for each in popped] == [each.id for each in won]
@@ -364,16 +368,6 @@ class MessageMachine(stateful.RuleBasedStateMachine):
     def _page(self, queue: str, **how: Any) -> tuple[list[Any], str | None]:
         listed = self.messages.list(queue, project='p', **how)
         return list(next(listed)), next(listed)
-
-    def _settle(self) -> None:
-        """Be a process that has met nobody, when all gates are open.
-
-        Who is at a message in the seconds after its claim was over may win
-        others, and leave that for later: how many is nobody's promise.
-        """
-        contention.of_this_process.drop()
-        while self.model.unsettled(self.now):
-            self.clock.sleep(1)
 
     def _refused(self, call: Any, error: type[Exception]) -> Any:
         try:

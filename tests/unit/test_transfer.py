@@ -280,6 +280,10 @@ class TestImport(TransferTest):
 class TestInterruption(testtools.TestCase):
 
     def test_waits_for_the_step_and_no_second_time(self) -> None:
+        # Whoever runs in the background of a script ignores it.
+        self.addCleanup(signal.signal, signal.SIGINT, signal.signal(
+            signal.SIGINT, signal.default_int_handler))
+
         with progress.Interruption() as interruption:
             interruption.check()
             os.kill(os.getpid(), signal.SIGINT)
