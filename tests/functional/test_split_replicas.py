@@ -339,6 +339,29 @@ class TestExceptions(SplitTest):
 
         self.assertEqual([], self.named(message))
 
+    def test_claims_whose_renewal_one_node_missed_are_over(self) -> None:
+        """If it was not told for as long as their records are kept.
+
+        Their owners are told so, before others can have the messages.
+        """
+        self.useFixture(fixtures.MonkeyPatch(
+            'marconi_swift.records.KEEP_CLAIM', 1))
+        self.cluster.start(swifts.CONTAINER_UPDATER)
+        ids = self.post(2)
+        claim = self.claim_all(ids, ttl=SHORT)
+        folder = self.folder(names.claims(
+            'marconi', PROJECT, self.queue), f'claim/{claim}')
+        with self.away(1):
+            self.renew(claim)
+
+        self.wait_for(lambda: folder in self.removed(1))
+
+        self.assert_nothing_to_claim()
+        for message in ids * OFTEN:
+            self.assertRaises(
+                (errors.ClaimDoesNotExist, errors.ConnectionError),
+                self.delete, message, claim)
+
     def named(self, message: str) -> list[str]:
         """Which claims a message's gate names, if one asks often."""
         gates = gate.Gates(
