@@ -241,6 +241,9 @@ class ObjectStore:
     ) -> StoredObject | None:
         """GET an object, or None if there is none or it has expired.
 
+        None as well if any replica that answers knows of a deletion that is
+        newer than the object, and ``newest`` is asked for.
+
         :param newest: ask every replica for the newest version; without it
             one that missed a write may answer.
         """
@@ -519,10 +522,17 @@ class ObjectStore:
                 200: Outcome.DONE, 404: Outcome.MISSING,
         }) is Outcome.MISSING:
             return None
+        etag = response.headers.get('etag')
+        if etag is None:
+            # Some replicas have the object, and one knows of a deletion that
+            # is newer: then Swift's proxy says 200, or 404, by which of them
+            # it counts first, and returns nothing of the object either way
+            # (GETorHEADHandler in swift/proxy/controllers/base.py).
+            return None
         return StoredObject(
             name, response.headers.get('content-type', ''),
             _metadata(response.headers, _META), response.body,
-            response.headers.get('etag', '').strip('"'))
+            etag.strip('"'))
 
     def _bulk_size(self) -> int:
         """How many deletions Swift takes in one request; 0 for none."""

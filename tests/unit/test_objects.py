@@ -98,6 +98,12 @@ class TestOutcomes(ObjectsTest):
         self.assertIsNone(self.store.read('c', 'x'))
         self.assertIsNone(self.store.head('c', 'x'))
 
+    def test_of_an_object_of_which_swift_says_nothing(self) -> None:
+        for ask in self.store.read, self.store.head:
+            self.strike(1, 'before', 200)
+
+            self.assertIsNone(ask('c', 'o'))
+
     def test_of_a_conditional_delete(self) -> None:
         later = int(time.time()) + 100
         self.store.replace('c', 'o', content_type='a/b', delete_at=later)
