@@ -103,7 +103,7 @@ def again(milliseconds: int) -> None:
     library = source.with_suffix('.so')
     subprocess.run(['cc', '-shared', '-fPIC', '-o', library, source, '-ldl'],
                    check=True, timeout=60)
-    os.execve(sys.executable, [sys.executable, *sys.argv], {
+    os.execve(sys.executable, [sys.executable, *sys.argv], {  # nosec B606
         **os.environ, 'LD_PRELOAD': str(library),
         'SYNC_MS': str(milliseconds)})
 

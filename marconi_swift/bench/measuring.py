@@ -179,7 +179,7 @@ class Meter:
             work.keep(driver)
         for _ in range(self._rounds):
             # In an order drawn anew, so that none is always the first.
-            for driver in random.sample(  # nosec B311: no secret
+            for driver in random.sample(  # nosec B311 # no secret
                     able, len(able)):
                 one = series[driver]
                 if not one.samples or one.spent < self._budget:

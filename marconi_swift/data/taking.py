@@ -285,7 +285,7 @@ class _Taking:
             candidates, max(0, (wanted << level) - len(left))))
         if not level:
             return window[:wanted], window[wanted:]
-        drawn = set(random.sample(  # nosec B311: no secret
+        drawn = set(random.sample(  # nosec B311 # no secret
             range(len(window)), min(wanted, len(window))))
         return ([window[index] for index in sorted(drawn)],
                 [hint for index, hint in enumerate(window)
