@@ -58,6 +58,8 @@ class Call:
     ttl: int = 0
     #: What an exception said.
     error: str = ''
+    #: Which process made it.
+    client: str = ''
 
 
 class Recorder:
@@ -103,5 +105,5 @@ def _read_one(path: pathlib.Path) -> Iterator[Call]:
         if outcome is Outcome.UNKNOWN:
             completed = math.inf
         messages: Sequence[str] = said.pop('messages', ())
-        yield Call(outcome=outcome, completed=completed,
+        yield Call(outcome=outcome, completed=completed, client=path.name,
                    messages=tuple(messages), **said)

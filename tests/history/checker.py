@@ -35,6 +35,9 @@ from tests.history import calls as recorded
 OK, REFUSED, UNKNOWN = (
     recorded.Outcome.OK, recorded.Outcome.REFUSED, recorded.Outcome.UNKNOWN)
 
+#: Calls whose messages come in the order in which they were posted.
+_ORDERED = ('list', 'claim')
+
 #: Claims end by whole seconds.
 _ROUNDING = 1.0
 
@@ -43,8 +46,8 @@ _ROUNDING = 1.0
 class Verdict:
     """Numbers of messages or calls, and a sentence for each that is wrong.
 
-    ``lost``, ``unexpected``, ``shared``, ``returned``, ``stolen`` and
-    ``refused`` are wrong.
+    ``lost``, ``unexpected``, ``shared``, ``returned``, ``stolen``,
+    ``refused`` and ``misordered`` are wrong.
     """
 
     #: By how they ended, for example ``post ok``.
@@ -67,6 +70,9 @@ class Verdict:
     stolen: int
     #: Calls of a live claim that was told that it is none (P3).
     refused: int
+    #: Listed or claimed before what the same process had posted, and been
+    #: acknowledged, earlier (P6).
+    misordered: int
     #: Listed after its deletion was acknowledged: allowed (P8).
     stale: int
     violations: tuple[str, ...]
@@ -150,6 +156,7 @@ class _Checker:
             'returned': list(self._returned()),
             'stolen': list(self._stolen()),
             'refused': list(self._refused()),
+            'misordered': list(self._misordered()),
         }
         return Verdict(
             calls=dict(collections.Counter(
@@ -171,6 +178,23 @@ class _Checker:
     def _is_lost(self, message: str) -> bool:
         return message not in self._remained and not any(
             call.outcome is not REFUSED for call in self._deletions[message])
+
+    def _misordered(self) -> Iterable[str]:
+        posts = sorted((call for call in self._calls
+                        if call.kind == 'post' and call.outcome is OK),
+                       key=lambda call: call.completed)
+        posted = {message: (place, call.client) for place, (call, message)
+                  in enumerate((call, message) for call in posts
+                               for message in call.messages)}
+        for call in self._calls:
+            if call.kind not in _ORDERED:
+                continue
+            last: dict[str, int] = {}
+            for message in filter(posted.__contains__, call.messages):
+                place, client = posted[message]
+                if place < last.get(client, 0):
+                    yield f'{message} came after what was posted later'
+                last[client] = place
 
     # Holds
 

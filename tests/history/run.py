@@ -238,7 +238,7 @@ class _Crew(contextlib.ExitStack):
 
 
 _COLUMNS = ('posted', 'recovered', 'lost', 'unexpected', 'duplicated',
-            'stolen', 'refused', 'stale')
+            'stolen', 'refused', 'misordered', 'stale')
 
 
 def table(rounds: Iterable[Round]) -> str:

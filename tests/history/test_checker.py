@@ -189,6 +189,30 @@ class TestChecker(testtools.TestCase):
             claim(2, 'x', 'a'), call('delete', 20.5, REFUSED, 'a', claim='x'),
             call('renew', 22, REFUSED, claim='x', ttl=20), remained='a'))
 
+    # Order
+
+    def test_misordered(self) -> None:
+        for kind in 'list', 'claim':
+            self.assert_wrong('misordered', self.check(
+                call('post', 2, OK, 'b'), call(kind, 4, OK, 'b', 'a'),
+                remained='ab'))
+
+    def test_misordered_within_a_post(self) -> None:
+        self.assert_wrong('misordered', self.check(
+            call('post', 2, OK, 'b', 'c'), call('list', 4, OK, 'c', 'b'),
+            remained='abc'))
+
+    def test_not_misordered_if_two_posted(self) -> None:
+        self.assert_fine(self.check(
+            call('post', 2, OK, 'b', client='other'),
+            call('post', 4, OK, 'c'), call('list', 6, OK, 'b', 'a', 'c'),
+            remained='abc'))
+
+    def test_not_misordered_if_a_post_is_unknown(self) -> None:
+        self.assert_fine(self.check(
+            call('post', 2, UNKNOWN, 'b'), call('list', 6, OK, 'b', 'a'),
+            remained='ab'))
+
 
 class TestRecorder(testtools.TestCase):
 
@@ -207,6 +231,7 @@ class TestRecorder(testtools.TestCase):
         self.assertEqual(
             ('claim', OK, 'x', ('a', 'b'), 20),
             (read.kind, read.outcome, read.claim, read.messages, read.ttl))
+        self.assertEqual(self.path.name, read.client)
         self.assertLessEqual(read.invoked, read.completed)
 
     def test_what_failed_may_yet_happen(self) -> None:
