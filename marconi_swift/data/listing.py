@@ -14,9 +14,11 @@
 from collections.abc import Callable
 from collections.abc import Iterator
 import itertools
+import math
 from typing import Any
 from typing import NamedTuple
 
+from marconi_swift import cache
 from marconi_swift import names
 from marconi_swift import notices
 from marconi_swift import records
@@ -25,6 +27,15 @@ from marconi_swift.store import objects
 
 #: Messages that :func:`everything` reads side by side.
 _READ_AHEAD = 100
+
+#: Rows of the first listing by who looks for messages: where nothing is known
+#: of the queue, enough to look past several hundred claimed or expired ones.
+_FEWEST_ROWS, _MOST_ROWS = 100, 1000
+
+#: How many rows were looked at, the last time, from the start of a queue and
+#: from within it; of so many of each. What is looked for is likely to be as
+#: far away the next time.
+_looked_at = cache.Cache[tuple[str, bool], int](math.inf, 2000)
 
 Wanted = Callable[[records.Message], bool]
 
@@ -45,14 +56,50 @@ def hints(
     Expired ones are left out, and so is whatever this release did not
     write. Lists only as far as it is iterated.
     """
+    return _messages(parts.rows(marker=marker, first=first, reverse=reverse))
+
+
+def search(
+    parts: spread.Parts, marker: str = '',
+) -> Iterator[records.Message]:
+    """:func:`hints` for who is done when he has found enough.
+
+    The first listing is as long as it takes, by what this process had to
+    look at the last time.
+    """
+    key = parts.first, bool(marker)
+    last = _looked_at.find(key)
+    first = (_MOST_ROWS if last is None
+             else max(_FEWEST_ROWS, min(2 * last, _MOST_ROWS)))
+    return _messages(_counted(key, parts.rows(marker=marker, first=first)))
+
+
+def _counted(
+    key: tuple[str, bool], rows: Iterator[spread.Found],
+) -> Iterator[spread.Found]:
+    """The same rows; keeps how many were asked for, when nobody asks more."""
+    looked_at = 0
+    try:
+        for row in rows:
+            looked_at += 1
+            yield row
+    finally:
+        _looked_at.keep(key, looked_at)
+
+
+def _messages(rows: Iterator[spread.Found]) -> Iterator[records.Message]:
     at = records.now()
-    for container, row in parts.rows(
-            marker=marker, first=first, reverse=reverse):
+    for container, row in rows:
         message = records.Message.parse(row.name, row.content_type)
         if message is None:
             _report_foreign(container, row.name)
         elif not message.expired(at):
             yield message
+
+
+def forget() -> None:
+    """Begin anew, as a process that has listed nothing yet."""
+    _looked_at.clear()
 
 
 def read(

@@ -50,10 +50,6 @@ from marconi_swift.store import objects
 
 LOG = logging.getLogger(__name__)
 
-#: Rows of the first listing for a page of messages: enough to look past
-#: several hundred claimed or expired ones, and cheap beside reading a page.
-_FIRST_ROWS = 1000
-
 #: Rows of the first listing where nearly every row will do.
 _FEW_ROWS = 32
 
@@ -318,8 +314,7 @@ class MessageController(storage.Message):
             found.message.shown(found.body, at)
             for found in listing.confirmed(
                 self._store, parts.first, wanted,
-                listing.hints(parts, marker=start.after, first=_FIRST_ROWS),
-                limit)]
+                listing.search(parts, start.after), limit)]
         if not page:
             return iter((iter(()), None))
         following = start.advanced(

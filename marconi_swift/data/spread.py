@@ -58,6 +58,9 @@ _NUMBER = re.compile('[0-9]{1,9}')
 #: Queues whose number of parts a process remembers at a time.
 _REMEMBERED = 1000
 
+#: A row, and the container that it is of.
+Found = tuple[str, objects.Row]
+
 
 def draw(count: int) -> int | None:
     """Choose one of so many parts for something new.
@@ -184,7 +187,7 @@ class Parts:
     def rows(
         self, *, marker: str = '', first: int = objects.PAGE,
         reverse: bool = False,
-    ) -> Iterator[tuple[str, objects.Row]]:
+    ) -> Iterator[Found]:
         """All rows by name, each with the container that it is of.
 
         Listed as far as they are asked for, the containers side by side.

@@ -53,9 +53,6 @@ from marconi_swift.store import objects
 
 LOG = logging.getLogger(__name__)
 
-#: Rows of the first listing, enough to look past hundreds of claimed ones.
-_FIRST_ROWS = 1000
-
 
 @dataclasses.dataclass(frozen=True)
 class Attempt:
@@ -78,7 +75,10 @@ class Attempt:
 
     @property
     def half_over(self) -> bool:
-        """Whether what is left of it is needed to record what was won."""
+        """Whether what is left is needed to win what is tried for.
+
+        And to record it.
+        """
         return time.monotonic() >= (self.began + self.deadline) / 2
 
 
@@ -154,6 +154,8 @@ class Miss(enum.Enum):
     CONTENDED = 'contended'
     #: It is not to be had.
     GONE = 'gone'
+    #: There was no time left to try for it.
+    LATE = 'late'
 
 
 class _Taking:
@@ -210,7 +212,7 @@ class _Taking:
         so long ago that a claimer who is not known to hold them does not.
         """
         queue, at = self._queue, self._attempt.at
-        for hint in listing.hints(queue.parts, first=_FIRST_ROWS):
+        for hint in listing.search(queue.parts):
             self._check_parts()
             held = hint.held(self._others_now)
             if hint.delayed(at):
@@ -295,10 +297,18 @@ class _Taking:
         self, candidates: list[records.Message],
         attempt: Callable[[records.Message], listing.Read | Miss],
     ) -> None:
-        """Try all candidates at once, but those other threads are at."""
+        """Try all candidates at once, but those other threads are at.
+
+        Swift may be too slow for all of them: then those that were begun in
+        time are won, rather than none.
+        """
         queue = self._queue
+
+        def begin(hint: records.Message) -> listing.Read | Miss:
+            return Miss.LATE if self._attempt.half_over else attempt(hint)
+
         with self._contention.reserved(queue.messages, candidates) as mine:
-            outcomes = queue.store.outcomes(attempt, mine)
+            outcomes = queue.store.outcomes(begin, mine)
         for outcome in outcomes:
             if isinstance(outcome, listing.Read):
                 self._won.append(outcome)
@@ -314,8 +324,6 @@ class _Taking:
 
     def _try(self, hint: records.Message) -> listing.Read | Miss:
         """Try for a message that seems to be free."""
-        if self._attempt.over:
-            return Miss.CONTENDED
         if self._queue.gates.enter(
                 hint.id, self._attempt.mine) is gate.Entry.ENTERED:
             return self._go_through(hint.id)

@@ -228,12 +228,10 @@ def fill(site: workers.Site, queue: str, count: int) -> int:
 def drain(site: workers.Site, queue: str, seconds: float) -> Told:
     worker = Drainer(site, [queue])
     deadline = time.monotonic() + seconds
-    empty = 0
-    # With others about, one claim that gets nothing says little.
-    while empty < 3 and time.monotonic() < deadline:
-        before = worker.told().deleted
+    # With others about, a claim that gets nothing says little.
+    while time.monotonic() < deadline and site.queues.stats(
+            queue, project=PROJECT)['messages']['free']:
         worker.drain(deadline)
-        empty = 0 if worker.told().deleted != before else empty + 1
     return worker.told()
 
 

@@ -27,6 +27,7 @@ from zaqar.storage import errors
 from marconi_swift import names
 from marconi_swift import notices
 from marconi_swift import records
+from marconi_swift.data import listing
 from marconi_swift.store import errors as store_errors
 from tests.fixtures import conf
 from tests.fixtures import fake_swift
@@ -445,6 +446,46 @@ class TestClaim(ClaimTest):
             self.pass_time(1)
 
         self.assertIn(hidden, given)
+
+    def test_wins_what_a_slow_swift_leaves_time_for(self) -> None:
+        self.useFixture(fixtures.MonkeyPatch('time.monotonic', records.now))
+        # One request after the other, so that the test can count seconds.
+        drivers = self.useFixture(conf.FakeDrivers(fan_out=1))
+        drivers.swift.clock = records.now
+        drivers.control.queue_controller.create('q', project='p')
+        drivers.data.message_controller.post(
+            'q', [{'ttl': 600, 'body': number} for number in range(20)],
+            None, project='p')
+        drivers.swift.on_step = lambda step, request: (
+            self.pass_time(0.5) if step == 'arrive' else None)
+
+        claim, messages = drivers.data.claim_controller.create(
+            'q', {'ttl': 60, 'grace': 0}, project='p', limit=20)
+
+        # Of ten seconds, the other half is for what was begun: the second
+        # was, after a listing, a new container and the first.
+        self.assertIsNotNone(claim)
+        self.assertEqual([0, 1], [each['body'] for each in messages])
+
+    def test_lists_as_far_as_the_last_had_to(self) -> None:
+        for _ in range(6):
+            self.post(*range(100), ttl=600)
+
+        def listed() -> list[str]:
+            self.swift.requests.clear()
+            self.assertEqual(20, len(self.claim(20, ttl=600)[1]))
+            return [request.query['limit'] for request in self.swift.requests
+                    if request.container == names.messages(
+                        'marconi', 'p', 'q') and not request.name]
+
+        # Twice as many as the last looked at: of those that are claimed by
+        # now, all.
+        self.assertEqual(
+            [['1000'], ['100'], ['100'], ['120'], ['160']],
+            [listed() for _ in range(5)])
+
+        listing.forget()
+        self.assertEqual(['1000'], listed())
 
     def test_keeps_what_it_has_if_something_fails_midway(self) -> None:
         self.post(*range(5))
