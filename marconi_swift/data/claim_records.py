@@ -134,9 +134,9 @@ class ClaimRecords:
 
     def renew(self, claim: records.Claim) -> bool:
         """Store what a renewal changed; False if there is no record."""
-        return self.store.annotate(
+        return self.store.prevail(lambda: self.store.annotate(
             *self._place(claim.id), content_type=claim.content_type(),
-            delete_at=claim.delete_at,
+            delete_at=claim.delete_at),
         ) is not objects.Outcome.MISSING
 
     def delete(self, claim_id: str) -> None:

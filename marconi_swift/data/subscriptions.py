@@ -181,14 +181,16 @@ class SubscriptionController(storage.Subscription):
             return
         if new.expires > old.expires:
             # First, so that it lasts as long as the subscription.
-            self._store.annotate(
-                container, names.subscriber(new.subscriber),
-                content_type=new.holder_type(), delete_at=new.delete_at)
+            self._hold(container, new)
         # As JSON: to Python, 1 and true are the same.
         if new.body() == old.body():
             self._annotate(container, new)
+            if new.expires > old.expires:
+                self._hold_as_long(container, new)
             return
         self._put(self._store, container, new)
+        if new.expires > old.expires:
+            self._hold_as_long(container, new)
         holder = self._of(container, new.subscriber)
         if holder is not None and holder.id != new.id:
             # It was deleted meanwhile, and its subscriber has another.
@@ -307,14 +309,36 @@ class SubscriptionController(storage.Subscription):
             lambda: self._of(container, subscriber) is not None, write)
         return stored
 
+    def _hold(
+        self, container: str, subscription: records.Subscription,
+    ) -> None:
+        """Let what says whose a subscription is last as long as that."""
+        self._store.prevail(lambda: self._store.annotate(
+            container, names.subscriber(subscription.subscriber),
+            content_type=subscription.holder_type(),
+            delete_at=subscription.delete_at))
+
+    def _hold_as_long(
+        self, container: str, subscription: records.Subscription,
+    ) -> None:
+        """See that it does, after the subscription was stored.
+
+        Another renewal, for less time, may have come between the two.
+        """
+        held = self._store.head(
+            container, names.subscriber(subscription.subscriber))
+        until = None if held is None else records.expires(held.content_type)
+        if until is not None and until < round(subscription.expires, 3):
+            self._hold(container, subscription)
+
     def _annotate(
         self, container: str, subscription: records.Subscription,
     ) -> None:
         """Store what a POST can change."""
-        outcome = self._store.annotate(
+        outcome = self._store.prevail(lambda: self._store.annotate(
             container, names.subscription(subscription.id),
             content_type=subscription.content_type(),
-            delete_at=subscription.delete_at)
+            delete_at=subscription.delete_at))
         self._listings.forget(container)
         if outcome is objects.Outcome.MISSING:
             raise errors.SubscriptionDoesNotExist(subscription.id)

@@ -68,6 +68,10 @@ _LATEST = 9999999999
 #: a tenth of its recheck_container_existence, 60 by default, and some more.
 _CONTAINER_UNSEEN = 10
 
+#: Seconds for which a write is repeated that Swift takes for the older one:
+#: more than the clocks of its proxies should ever differ.
+_SKEW = 3
+
 _META = 'x-object-meta-'
 _CONTAINER_META = 'x-container-meta-'
 _OWNER = 'owner'
@@ -209,16 +213,21 @@ class ObjectStore:
         self, container: str, name: str, *, content_type: str,
         body: bytes = b'', delete_at: float | None = None,
     ) -> Outcome:
-        """PUT an object whatever is there: DONE, STALE or MISSING.
+        """PUT an object whatever is there: DONE or MISSING.
 
         The last writer wins. Sent again after a lost answer, which may undo
         what somebody else wrote in between.
+
+        :raises errors.SwiftError: see :meth:`prevail`.
         """
-        answer = self._ask(
-            'PUT', container, name, body=body,
-            headers={'Content-Type': content_type, **_expiry(delete_at)})
-        return _outcome(answer.response, 'PUT', name, {
-            201: Outcome.DONE, 202: Outcome.STALE, 404: Outcome.MISSING})
+        def put() -> Outcome:
+            answer = self._ask(
+                'PUT', container, name, body=body,
+                headers={'Content-Type': content_type, **_expiry(delete_at)})
+            return _outcome(answer.response, 'PUT', name, {
+                201: Outcome.DONE, 202: Outcome.STALE, 404: Outcome.MISSING})
+
+        return self.prevail(put)
 
     def annotate(
         self, container: str, name: str, *, content_type: str,
@@ -262,17 +271,23 @@ class ObjectStore:
         Missing after a lost answer counts as DONE.
 
         :param only_if_delete_at: leave alone an object with another expiry,
-            which is STALE (``swift/obj/server.py``, X-If-Delete-At).
+            which is STALE (``swift/obj/server.py``, X-If-Delete-At). Without
+            it nothing is.
+        :raises errors.SwiftError: see :meth:`prevail`.
         """
         headers = ({} if only_if_delete_at is None
                    else {'X-If-Delete-At': str(only_if_delete_at)})
-        answer = self._ask('DELETE', container, name, headers=headers)
-        outcome = _outcome(answer.response, 'DELETE', name, {
-            204: Outcome.DONE, 404: Outcome.MISSING, 409: Outcome.STALE,
-            412: Outcome.STALE})
-        if outcome is Outcome.MISSING and answer.repeated:
-            return Outcome.DONE
-        return outcome
+
+        def delete() -> Outcome:
+            answer = self._ask('DELETE', container, name, headers=headers)
+            outcome = _outcome(answer.response, 'DELETE', name, {
+                204: Outcome.DONE, 404: Outcome.MISSING, 409: Outcome.STALE,
+                412: Outcome.STALE})
+            if outcome is Outcome.MISSING and answer.repeated:
+                return Outcome.DONE
+            return outcome
+
+        return delete() if headers else self.prevail(delete)
 
     def delete_many(self, container: str, names: Sequence[str]) -> None:
         """Delete objects, missing ones included, side by side.
@@ -309,6 +324,29 @@ class ObjectStore:
         return _outcome(answer.response, 'PUT', container, {
             201: Outcome.DONE, 202: Outcome.EXISTS, 409: Outcome.EXISTS,
         }) is Outcome.DONE
+
+    def prevail(self, write: Callable[[], Outcome]) -> Outcome:
+        """Repeat a write that is STALE until it is the newest.
+
+        Swift orders writes by the clocks of the proxies that received them,
+        and drops one that is older than what is there: an earlier one, if
+        those clocks differ, or another's of the same moment.
+
+        :raises errors.SwiftError: it stayed the older one.
+        """
+        patience = min(_SKEW, self._policy.deadline - time.monotonic())
+        try:
+            return tenacity.Retrying(
+                retry=tenacity.retry_if_result(
+                    lambda outcome: outcome is Outcome.STALE),
+                stop=tenacity.stop_after_delay(patience),
+                wait=tenacity.wait_random_exponential(
+                    multiplier=0.1, max=1))(write)
+        except tenacity.RetryError:
+            raise errors.SwiftError(
+                'Swift did not do what it was asked for, since it has '
+                f'something newer, for {patience:.0f} seconds: see that the '
+                'clocks of its proxies agree.') from None
 
     def insist(
         self, container: str, policy: str | None,

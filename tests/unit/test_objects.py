@@ -55,7 +55,7 @@ _CALLS: dict[str, Primitive] = {
 }
 
 #: What calls functions that its caller gives, or nothing, but not Swift.
-_CALLERS = {'insist', 'each', 'outcomes', 'both', 'until', 'now',
+_CALLERS = {'insist', 'prevail', 'each', 'outcomes', 'both', 'until', 'now',
             'check_time', 'mention'}
 
 _NOT_NOW = (408, 429, 498, 500, 502, 503, 504, 507)
@@ -324,6 +324,48 @@ class TestFailures(ObjectsTest):
 
         self.assertRaises(
             errors.Refused, retry.Policy(retries=9, time_limit=60).ask, send)
+        self.assertEqual([], self.waits)
+
+
+class TestPrevailing(ObjectsTest):
+    """Swift takes a write for older than what is there, as by its clocks."""
+
+    def test_over_what_is_replaced(self) -> None:
+        self.strike(1, 'before', 202)
+
+        self.assertIs(_DONE, self.store.replace(
+            'c', 'o', content_type='a/b', body=b'newer'))
+
+        found = self.store.read('c', 'o')
+        self.assertEqual(b'newer', found and found.body)
+        self.assertEqual(1, len(self.waits))
+
+    def test_over_what_is_deleted(self) -> None:
+        self.strike(1, 'before', 409)
+
+        self.assertIs(_DONE, self.store.delete('c', 'o'))
+        self.assertIsNone(self.store.read('c', 'o'))
+
+    def test_not_where_there_are_conditions(self) -> None:
+        self.strike(1, 'before', 409)
+
+        self.assertIs(_STALE, self.store.delete(
+            'c', 'o', only_if_delete_at=1))
+        self.assertEqual([], self.waits)
+
+    def test_gives_up(self) -> None:
+        passing = self.useFixture(clock.Clock())
+
+        self.assertRaises(
+            errors.SwiftError, self.store.prevail, lambda: _STALE)
+
+        self.assertThat(passing.now - clock.START, matchers.MatchesAll(
+            matchers.Not(matchers.LessThan(3)), matchers.LessThan(4)))
+
+    def test_not_when_it_is_too_late(self) -> None:
+        self.assertRaises(
+            errors.SwiftError, self.store.until(time.monotonic()).prevail,
+            lambda: _STALE)
         self.assertEqual([], self.waits)
 
 

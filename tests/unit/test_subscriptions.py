@@ -160,6 +160,21 @@ class TestUpdates(SubscriptionTest):
         self.assertEqual((600, 700), (
             self.get(self.made)['age'], self.get(self.made)['ttl']))
 
+    def test_of_the_ttl_at_the_same_time_leave_one_subscription(self) -> None:
+        def on_step(step: str, request: fake_swift.Request) -> None:
+            if step == 'arrive' and request.method == 'POST' and (
+                    request.name == names.subscription(self.made)):
+                self.swift.on_step = None
+                self.update(self.made, ttl=1100)
+
+        self.swift.on_step = on_step
+        self.update(self.made, ttl=2000)
+        self.later(1500)
+        self.swift.expire()
+
+        self.assertEqual(2000, self.get(self.made)['ttl'])
+        self.assertIsNone(self.create())
+
     def test_of_the_subscriber_keep_the_rest(self) -> None:
         self.subscriptions.confirm('q', self.made, project='p')
         self.update(self.made, subscriber='http://new')
