@@ -14,11 +14,9 @@
 from collections.abc import Callable
 from collections.abc import Iterator
 import itertools
-import math
 from typing import Any
 from typing import NamedTuple
 
-from marconi_swift import cache
 from marconi_swift import names
 from marconi_swift import notices
 from marconi_swift import records
@@ -33,9 +31,10 @@ _READ_AHEAD = 100
 _FEWEST_ROWS, _MOST_ROWS = 100, 1000
 
 #: How many rows were looked at, the last time, from the start of a queue and
-#: from within it; of so many of each. What is looked for is likely to be as
-#: far away the next time.
-_looked_at = cache.Cache[tuple[str, bool], int](math.inf, 2000)
+#: from within it: what is looked for is likely to be as far away the next
+#: time. Of so many at most. A race of threads can cost a request, no more.
+_looked_at: dict[tuple[str, bool], int] = {}
+_REMEMBERED = 2000
 
 Wanted = Callable[[records.Message], bool]
 
@@ -68,7 +67,9 @@ def search(
     look at the last time.
     """
     key = parts.first, bool(marker)
-    last = _looked_at.find(key)
+    last = _looked_at.get(key)
+    if len(_looked_at) >= _REMEMBERED:
+        _looked_at.clear()
     first = (_MOST_ROWS if last is None
              else max(_FEWEST_ROWS, min(2 * last, _MOST_ROWS)))
     return _messages(_counted(key, parts.rows(marker=marker, first=first)))
@@ -77,14 +78,11 @@ def search(
 def _counted(
     key: tuple[str, bool], rows: Iterator[spread.Found],
 ) -> Iterator[spread.Found]:
-    """The same rows; keeps how many were asked for, when nobody asks more."""
-    looked_at = 0
-    try:
-        for row in rows:
-            looked_at += 1
-            yield row
-    finally:
-        _looked_at.keep(key, looked_at)
+    """The same rows, and how many of them were asked for."""
+    _looked_at[key] = 0
+    for number, row in enumerate(rows, 1):
+        _looked_at[key] = number
+        yield row
 
 
 def _messages(rows: Iterator[spread.Found]) -> Iterator[records.Message]:
