@@ -96,6 +96,8 @@ class Hold:
     claim: str
     #: When it ends by itself.
     until: int
+    #: When a renewal was about to write this; 0 if none did.
+    renewed: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -306,10 +308,13 @@ class Claim:
                 ttl=self.lifetime)
             for message in self.won.values()]
 
-    @property
-    def named(self) -> Pass:
-        """What stands in the gates of its messages since it was renewed."""
-        return Pass(Hold(self.id, self.until), self.lasts - self.until)
+    def named(self, renewed: int = 0) -> Pass:
+        """What stands in the gates of its messages.
+
+        :param renewed: see :class:`Hold`.
+        """
+        return Pass(Hold(self.id, self.until, renewed),
+                    self.lasts - self.until)
 
     def live(self, at: float) -> bool:
         return self.until > at
@@ -519,13 +524,17 @@ def _checked(number: _N) -> _N:
 
 
 def _hold_parameters(hold: Hold) -> dict[str, str]:
-    return {'claim': hold.claim, 'until': str(hold.until)}
+    parameters = {'claim': hold.claim, 'until': str(hold.until)}
+    if hold.renewed:
+        parameters['renewed'] = str(hold.renewed)
+    return parameters
 
 
 def _hold(given: Mapping[str, str]) -> Hold | None:
     if 'claim' not in given:
         return None
-    return Hold(given['claim'], _whole(given['until']))
+    return Hold(given['claim'], _whole(given['until']),
+                _whole(given.get('renewed', '0')))
 
 
 def _content_type(parameters: Mapping[str, str]) -> str:

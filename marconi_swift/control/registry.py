@@ -153,9 +153,9 @@ class Registry:
     ) -> None:
         """Write into the container, making it if it is not there."""
         def put() -> objects.Outcome:
-            return store.replace(
+            return store.prevail(lambda: store.replace(
                 self._container, name, content_type=_CONTENT_TYPE,
-                body=_dump(record))
+                body=_dump(record)))
 
         if put() is objects.Outcome.MISSING:
             store.insist(self._container, self._elections.policy, put)

@@ -96,16 +96,17 @@ class ClaimRecords:
 
         A renewal is a POST, which X-Newest may miss; but it wrote into the
         gates of all its messages first. So one that seems to be over lasts
-        until the first of these says.
+        until the first of these says, if it is named in all of them: else the
+        renewal was not finished, and others may have its messages.
         """
         claim = self.read(claim_id)
         if claim is None or claim.live(at):
             return claim
         gates = gate.Gates(self.store, self.container, policy=None)
         named = self.store.each(gates.named, claim.won)
-        until = min((each.hold.until for each in named
-                     if each and each.hold.claim == claim_id), default=0)
-        if until <= at or None in named:
+        until = min((each.hold.until if each and each.hold.claim == claim_id
+                     else 0 for each in named), default=0)
+        if until <= at:
             return claim
         return dataclasses.replace(
             claim, until=until, lasts=max(until, claim.lasts))
@@ -119,9 +120,9 @@ class ClaimRecords:
         container, name = self._place(claim.id)
 
         def write() -> objects.Outcome:
-            return self.store.replace(
+            return self.store.prevail(lambda: self.store.replace(
                 container, name, body=claim.body(),
-                content_type=claim.content_type(), delete_at=claim.delete_at)
+                content_type=claim.content_type(), delete_at=claim.delete_at))
 
         outcome = write()
         if outcome is objects.Outcome.MISSING:

@@ -14,6 +14,7 @@
 from collections.abc import Iterator
 from collections.abc import Mapping
 import dataclasses
+import math
 import time
 from typing import Any
 
@@ -75,7 +76,7 @@ class ClaimController(storage.Claim):
             attempt.mine, ttl, attempt.at,
             {read.message.id: read.message for read in won})
         try:
-            target.claims.create(claim)
+            target.hurried(attempt).claims.create(claim)
         except store_errors.SwiftError as error:
             if not error.harmless:
                 self._withdraw(target, claim)
@@ -126,16 +127,28 @@ class ClaimController(storage.Claim):
         ttl, grace = _terms(metadata)
         at = records.now()
         renewed = claim.extended(ttl, grace, at)
-        target = target.until(time.monotonic() + claim.until - at)
+        end = time.monotonic() + claim.until - at
+
+        def in_time() -> tuple[taking.Queue, records.Pass]:
+            # If the claim is being released, somebody may have won a message
+            # just now. So what is written there says when, and is not sent
+            # again when he must have recorded that.
+            return (target.until(
+                min(end, time.monotonic() + target.attempt_limit)),
+                renewed.named(math.ceil(records.now())))
 
         def renew(message: records.Message) -> None:
-            self._annotate(target, claim, message)
+            within, named = in_time()
+            self._annotate(within, claim, dataclasses.replace(
+                message, hold=named.hold))
             # Also if the message was deleted: who asks later whether the
             # claim is over asks the gates of all that it won.
             if claim.live(records.now()):
-                target.gates.write(message.id, renewed.named)
+                within, named = in_time()
+                within.gates.write(message.id, named)
 
         self._store.each(renew, renewed.messages())
+        target = target.until(end)
         if claim.live(records.now()) and not target.claims.renew(renewed):
             raise errors.ClaimDoesNotExist(claim_id, queue, project)
         if not claim.live(records.now()):
@@ -158,7 +171,7 @@ class ClaimController(storage.Claim):
 
         def release(message: records.Message) -> None:
             if self._annotate(target, claim, message.released()):
-                target.gates.leave(message.id, claim.named)
+                target.gates.leave(message.id, claim.named())
 
         self._store.each(release, claim.messages())
         target.claims.delete(claim.id)

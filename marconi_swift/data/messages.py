@@ -479,11 +479,14 @@ class MessageController(storage.Message):
         if attempt.over:
             # Others may think it void by now.
             return []
-        outcomes = self._store.outcomes(
-            lambda read: self._store.delete(
-                names.home(target.messages, read.message.id),
-                read.message.id),
-            won)
+        store = target.hurried(attempt).store
+
+        def delete(read: listing.Read) -> objects.Outcome:
+            store.check_time()
+            return store.delete(
+                names.home(target.messages, read.message.id), read.message.id)
+
+        outcomes = store.outcomes(delete, won)
         popped = [
             read.message.released().shown(read.body, attempt.at)
             for read, outcome in zip(won, outcomes, strict=True)

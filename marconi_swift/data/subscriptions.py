@@ -358,8 +358,11 @@ class SubscriptionController(storage.Subscription):
         write: Callable[[], objects.Outcome],
     ) -> None:
         """Write into a container, making it if it is not there."""
-        if write() is objects.Outcome.MISSING:
-            store.insist(container, self._settings.storage_policy, write)
+        def prevail() -> objects.Outcome:
+            return store.prevail(write)
+
+        if prevail() is objects.Outcome.MISSING:
+            store.insist(container, self._settings.storage_policy, prevail)
 
     def _rows(self, container: str) -> tuple[_Row, ...]:
         rows = []

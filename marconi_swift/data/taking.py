@@ -126,10 +126,15 @@ class Queue:
             claims=dataclasses.replace(self.claims, store=store),
             gates=dataclasses.replace(self.gates, store=store))
 
-    def settled(self, claim: str, at: float) -> bool:
-        """Whether the attempt of a claim is over by everybody's clock."""
-        begun = names.posted_at(claim) if names.is_message_id(claim) else 0.0
-        return at - begun > self.attempt_limit * 2 + self.clock_skew
+    def settled(self, hold: records.Hold, at: float) -> bool:
+        """Whether all who met a name when it was written have recorded.
+
+        What they won, that is; by everybody's clock.
+        """
+        begun = (names.posted_at(hold.claim)
+                 if names.is_message_id(hold.claim) else 0.0)
+        return (at - max(begun, hold.renewed)
+                > self.attempt_limit * 2 + self.clock_skew)
 
 
 def take(
@@ -171,6 +176,8 @@ class _Taking:
         self._shut: list[records.Message] = []
         self._error: Exception | None = None
         self._contended = False
+        #: Whether candidates were tried for, and left out for want of time.
+        self._tried = self._late = False
         self._lock = threading.Lock()
         #: Claims that were listed, and those whose records were read: once
         #: for all candidates, so while the others wait at the lock.
@@ -187,6 +194,11 @@ class _Taking:
             self._round(chosen, self._approach)
         if not self._won and self._wants_more():
             self._round(self._shut[:self._limit], self._retake)
+        if self._late and not self._tried:
+            raise errors.SwiftError(
+                'Swift took so long to list the messages and claims of '
+                f'container {self._queue.messages} that none can be claimed '
+                'within claim_attempt_limit.')
         if self._error is not None:
             if not self._won:
                 raise self._error
@@ -218,7 +230,7 @@ class _Taking:
             if hint.delayed(at):
                 continue
             if held is None or (
-                    queue.settled(held.claim, at)
+                    queue.settled(held, at)
                     and not self._contention.rightful(
                         hint.id, held, self._others_now)
                     and not self._listed_as_held(hint.id, held)):
@@ -314,6 +326,8 @@ class _Taking:
                 self._won.append(outcome)
             elif isinstance(outcome, Exception):
                 self._error = self._error or outcome
+            self._tried |= outcome is not Miss.LATE
+            self._late |= outcome is Miss.LATE
         self._contended = Miss.CONTENDED in outcomes
         self._contention.learn(queue.messages, self._contended)
 
@@ -351,10 +365,14 @@ class _Taking:
                         else Miss.CONTENDED)
             if not queue.gates.clear(hint.id, named):
                 return Miss.CONTENDED
+        if self._attempt.half_over:
+            return Miss.LATE
         if queue.gates.enter(
                 hint.id, self._attempt.mine) is gate.Entry.SHUT:
             if queue.gates.named(hint.id) is not None:
                 return Miss.CONTENDED
+            if self._attempt.half_over:
+                return Miss.LATE
             # A replica missed that the gate was cleared, and refuses
             # whatever is conditional.
             queue.gates.write(hint.id, self._attempt.mine)
@@ -418,7 +436,7 @@ class _Taking:
         return self._attempt.at - self._queue.clock_skew
 
     def _settled(self, hold: records.Hold) -> bool:
-        return self._queue.settled(hold.claim, self._attempt.at)
+        return self._queue.settled(hold, self._attempt.at)
 
     def _void(self, hold: records.Hold, message_id: str) -> bool:
         """Whether a name in a gate or a message counts for nothing."""

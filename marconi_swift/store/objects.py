@@ -72,6 +72,9 @@ _CONTAINER_UNSEEN = 10
 #: more than the clocks of its proxies should ever differ.
 _SKEW = 3
 
+#: Content-Type of an answer that is no object's.
+_NO_OBJECTS = 'text/html'
+
 _META = 'x-object-meta-'
 _CONTAINER_META = 'x-container-meta-'
 _OWNER = 'owner'
@@ -213,21 +216,16 @@ class ObjectStore:
         self, container: str, name: str, *, content_type: str,
         body: bytes = b'', delete_at: float | None = None,
     ) -> Outcome:
-        """PUT an object whatever is there: DONE or MISSING.
+        """PUT an object whatever is there: DONE, STALE or MISSING.
 
         The last writer wins. Sent again after a lost answer, which may undo
         what somebody else wrote in between.
-
-        :raises errors.SwiftError: see :meth:`prevail`.
         """
-        def put() -> Outcome:
-            answer = self._ask(
-                'PUT', container, name, body=body,
-                headers={'Content-Type': content_type, **_expiry(delete_at)})
-            return _outcome(answer.response, 'PUT', name, {
-                201: Outcome.DONE, 202: Outcome.STALE, 404: Outcome.MISSING})
-
-        return self.prevail(put)
+        answer = self._ask(
+            'PUT', container, name, body=body,
+            headers={'Content-Type': content_type, **_expiry(delete_at)})
+        return _outcome(answer.response, 'PUT', name, {
+            201: Outcome.DONE, 202: Outcome.STALE, 404: Outcome.MISSING})
 
     def annotate(
         self, container: str, name: str, *, content_type: str,
@@ -362,6 +360,7 @@ class ObjectStore:
         """
         def attempt() -> Outcome:
             self.make_container(container, policy)
+            self.check_time()
             return write()
 
         patience = min(_CONTAINER_UNSEEN,
@@ -560,17 +559,17 @@ class ObjectStore:
                 200: Outcome.DONE, 404: Outcome.MISSING,
         }) is Outcome.MISSING:
             return None
-        etag = response.headers.get('etag')
-        if etag is None:
+        content_type = response.headers.get('content-type', '')
+        if (content_type.startswith(_NO_OBJECTS)
+                and 'accept-ranges' not in response.headers):
             # Some replicas have the object, and one knows of a deletion that
             # is newer: then Swift's proxy says 200, or 404, by which of them
-            # it counts first, and returns nothing of the object either way
-            # (GETorHEADHandler in swift/proxy/controllers/base.py).
+            # it counts first, and returns neither type nor body either way
+            # (GetOrHeadHandler in swift/proxy/controllers/base.py).
             return None
         return StoredObject(
-            name, response.headers.get('content-type', ''),
-            _metadata(response.headers, _META), response.body,
-            etag.strip('"'))
+            name, content_type, _metadata(response.headers, _META),
+            response.body, response.headers.get('etag', '').strip('"'))
 
     def _bulk_size(self) -> int:
         """How many deletions Swift takes in one request; 0 for none."""

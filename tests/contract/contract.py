@@ -391,6 +391,7 @@ class Objects(_Asking):
             self.assertEqual(put.headers['etag'], answer.headers['etag'])
             self.assertEqual('a/b; x="1"', answer.headers['content-type'])
             self.assertEqual('10', answer.headers['content-length'])
+            self.assertEqual('bytes', answer.headers['accept-ranges'])
             self.assertEqual(
                 'some value', answer.headers['x-object-meta-some-name'])
             self.assertRegex(

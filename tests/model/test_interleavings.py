@@ -261,6 +261,28 @@ class TestOverwrittenWinner(ModelTest):
         self.check(world)
 
 
+class TestLate(ModelTest):
+
+    def test_for_the_gate_is_who_took_out_another_too_slowly(self) -> None:
+        """Others may think its name void as soon as it is written."""
+        world = self.begin()
+        dead = world.start(claim)
+        dead.to('POST message arrive')
+        dead.crash()
+        world.now += worlds.SETTLED
+        late = world.start(claim)
+        for step in 'HEAD gate arrive', 'DELETE gate arrive':
+            late.to(step)
+            world.now += 0.8 * worlds.LIMIT
+        before = len(world.swift.requests)
+        late.finish()
+
+        self.assertEqual((None, []), late.result)
+        self.assertNotIn('PUT', [
+            request.method for request in world.swift.requests[before:]])
+        self.check(world)
+
+
 class TestOneClaimTwice(ModelTest):
     """What one client asks of its claim, twice at the same time."""
 
@@ -281,6 +303,23 @@ class TestOneClaimTwice(ModelTest):
         again.finish()
         # The gate of the following claim is gone.
         world.now += 66 - worlds.SETTLED
+
+        self.check(world)
+
+    def test_renewed_late_while_released_shares_nothing(self) -> None:
+        """Its old name, over that of who won just now, is not void yet."""
+        world = self.begin()
+        held, _ = world.observer.create()
+        world.now += worlds.SETTLED
+        renewal = world.start(lambda process: process.renew(held))
+        renewal.to('POST message arrive')
+        world.observer.release(held)
+        winner = world.start(claim)
+        winner.to('PUT claim arrive')
+        self.assertRaises(errors.ClaimDoesNotExist, renewal.finish)
+
+        world.start(claim).finish()
+        winner.finish()
 
         self.check(world)
 

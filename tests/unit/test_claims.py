@@ -467,6 +467,21 @@ class TestClaim(ClaimTest):
         self.assertIsNotNone(claim)
         self.assertEqual([0, 1], [each['body'] for each in messages])
 
+    def test_says_so_if_a_listing_leaves_no_time(self) -> None:
+        self.useFixture(fixtures.MonkeyPatch('time.monotonic', records.now))
+
+        def on_step(step: str, request: fake_swift.Request) -> None:
+            if step == 'arrive' and request.method == 'GET' and (
+                    not request.name):
+                self.pass_time(5.5)
+
+        self.swift.on_step = on_step
+        self.assertEqual((None, []), self.claim())
+
+        self.post(*range(5), ttl=600)
+        error = self.assertRaises(errors.ConnectionError, self.claim)
+        self.assertIn('took so long to list', str(error))
+
     def test_lists_as_far_as_the_last_had_to(self) -> None:
         for _ in range(6):
             self.post(*range(100), ttl=600)
@@ -573,6 +588,32 @@ class TestMissed(ClaimTest):
                           self.delete, self.ids[1], claim)
         self.assertEqual(
             self.ids[:1], [message['id'] for message in self.claim()[1]])
+
+    def test_a_claim_that_was_half_renewed_stays_over(self) -> None:
+        """Also when what was not renewed of it is somebody else's."""
+        claim, _ = self.claim()
+        self.pass_time(30)
+        self.swift.faults[:] = [fake_swift.Fault(
+            1, 'before', store_errors.Unanswered('lost'),
+            lambda request: (request.method, request.name) == (
+                'POST', self.ids[1]))]
+        self.assertRaises(
+            errors.ConnectionError, self.claims.update, 'q', claim,
+            {'ttl': 300, 'grace': 60}, project='p')
+        self.pass_time(_TTL - 30 + 3)
+        other, messages = self.claim(limit=3)
+        taken = [message['id'] for message in messages]
+        self.assertIn(self.ids[1], taken)
+
+        for _ in range(2):
+            self.assertRaises(errors.ClaimDoesNotExist, self.claims.update,
+                              'q', claim, {'ttl': 300, 'grace': 60},
+                              project='p')
+            self.assertRaises(errors.ClaimDoesNotExist,
+                              self.delete, self.ids[1], claim)
+        self.assertEqual(taken, [
+            message['id'] for message in self.claims.get(
+                'q', other, project='p')[1]])
 
     def test_a_renewed_claim_can_be_released(self) -> None:
         claim, _ = self.claim()
@@ -721,6 +762,29 @@ class TestPop(ClaimTest):
 
         self.assertEqual([2, 1], [len(first), len(second)])
         self.assertEqual({1, 2, 3}, {m['body'] for m in first + second})
+
+    def test_deletes_nothing_when_others_may_have_it(self) -> None:
+        self.useFixture(fixtures.MonkeyPatch('time.monotonic', records.now))
+        drivers = self.useFixture(conf.FakeDrivers())
+        drivers.swift.clock = records.now
+        drivers.control.queue_controller.create('q', project='p')
+        messages = drivers.data.message_controller
+        [posted] = messages.post(
+            'q', [{'ttl': 600, 'body': 1}], None, project='p')
+
+        def slow(request: fake_swift.Request) -> bool:
+            if (request.method, request.name) != ('DELETE', posted):
+                return False
+            self.pass_time(8)
+            return True
+
+        drivers.swift.faults[:] = [
+            fake_swift.Fault(1, 'before', 503, slow),
+            fake_swift.Fault(1, 'before', 503, slow)]
+        self.assertRaises(
+            errors.ConnectionError, messages.pop, 'q', 1, project='p')
+
+        self.assertTrue(messages.get('q', posted, project='p'))
 
     def test_takes_nothing_when_the_attempt_took_too_long(self) -> None:
         """Others may think it over, and be given what it won in time."""

@@ -26,7 +26,7 @@ from tests.fixtures import conf
 PAGE = pathlib.Path(tests.__file__).parents[1].joinpath(
     'doc/source/contributor/stored-formats.rst').read_text()
 
-HOLD = records.Hold('a claim', 2)
+HOLD = records.Hold('a claim', 2, renewed=1)
 PASS = records.Pass(HOLD, 60)
 MESSAGE = records.Message(
     id=names.new_message_id(), ttl=1, expires=1.0, poster='p',
