@@ -56,10 +56,23 @@ class CatalogueController(storage.CatalogueBase):
         return {'project': project, 'queue': queue, 'pool': pool}
 
     def exists(self, project: str | None, queue: str) -> bool:
-        return self._registry.exists(names.scoped(project, queue))
+        """Whether there is an entry that can be read.
 
-    def insert(self, project: str | None, queue: str, pool: str) -> None:
-        """Store an entry, or replace it."""
+        Zaqar puts one into the place of what can not.
+        """
+        return self._registry.read(names.scoped(project, queue)) is not None
+
+    def insert(
+        self, project: str | None, queue: str, pool: str | None,
+    ) -> None:
+        """Store an entry, or replace it.
+
+        :raises zaqar.storage.errors.NoPoolFound: no pool is given. Zaqar
+            gives None if those of a flavor all have the weight 0, or if it
+            has none.
+        """
+        if not isinstance(pool, str):
+            raise errors.NoPoolFound()
         key = names.scoped(project, queue)
         self._registry.replace(
             key, {'project': project, 'queue': queue, 'pool': pool})
@@ -71,11 +84,12 @@ class CatalogueController(storage.CatalogueBase):
         self._read.forget(key)
 
     def update(
-        self, project: str | None, queue: str, pool: str,
+        self, project: str | None, queue: str, pool: str | None,
     ) -> None:
         """Change the pool of an entry.
 
         :raises zaqar.storage.errors.QueueNotMapped: there is none.
+        :raises zaqar.storage.errors.NoPoolFound: as :meth:`insert`.
         """
         if not self.exists(project, queue):
             raise errors.QueueNotMapped(queue, project)

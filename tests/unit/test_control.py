@@ -26,6 +26,7 @@ from zaqar.storage import errors
 
 from marconi_swift import acceptable
 from marconi_swift import driver
+from marconi_swift import names
 from marconi_swift.store import errors as store_errors
 from tests.fixtures import conf
 from tests.fixtures import fake_swift
@@ -438,6 +439,30 @@ class TestCatalogue(ControlTest):
         self.assertRaises(errors.QueueNotMapped, catalogue.get, 'p', 'q')
         self.assertRaises(errors.QueueNotMapped,
                           catalogue.update, 'p', 'q', pool='two')
+
+    def test_has_no_entry_without_a_pool(self) -> None:
+        catalogue = self.control.catalogue_controller
+        for pool in (None, 7):
+            self.assertRaises(
+                errors.NoPoolFound, catalogue.insert, 'p', 'q', pool)
+        self.assertFalse(catalogue.exists('p', 'q'))
+        catalogue.insert('p', 'q', 'one')
+        self.assertRaises(
+            errors.NoPoolFound, catalogue.update, 'p', 'q', None)
+        self.assertEqual('one', catalogue.get('p', 'q')['pool'])
+
+    def test_has_no_entry_that_can_not_be_read(self) -> None:
+        catalogue = self.control.catalogue_controller
+        self.control.registry('catalogue').replace(
+            names.scoped('p', 'q'),
+            {'project': 'p', 'queue': 'q', 'pool': None})
+        self.requests()
+
+        self.assertFalse(catalogue.exists('p', 'q'))
+
+        self.assertEqual(1, len(self.requests()))
+        catalogue.insert('p', 'q', 'one')
+        self.assertTrue(catalogue.exists('p', 'q'))
 
 
 class TestElections(ControlTest):
