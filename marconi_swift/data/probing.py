@@ -94,10 +94,17 @@ def is_over(project: str | None, queue: str | None) -> bool:
             and names.posted_at(queue) < records.now() - OVER)
 
 
+class _Stage(stages.MessageQueueHandler):
+    """Of queues in no pool: their next deletion does not come from Zaqar."""
+
+    def _put_back(self, name: str, project: str | None) -> None:
+        """Nothing: there was no entry."""
+
+
 def _queues(driver: Any) -> pipeline.Pipeline:
     """The queue controller, with our stage in front of it."""
     return pipeline.Pipeline([
-        stages.MessageQueueHandler(driver, driver.control_driver),
+        _Stage(driver, driver.control_driver),
         driver.queue_controller])
 
 

@@ -17,14 +17,18 @@ stage that returns None lets the call go on to the controller behind it.
 
 from typing import Any
 
+from oslo_log import log as logging
 from zaqar.storage import errors
 
 from marconi_swift import names
 from marconi_swift import records
 from marconi_swift.data import listing
+from marconi_swift.data import pools
 from marconi_swift.data import spread
 from marconi_swift.store import errors as store_errors
 from marconi_swift.store import objects
+
+LOG = logging.getLogger(__name__)
 
 #: Rounds of emptying a container before its deletion is given up: each is
 #: needed only if messages were posted during the one before.
@@ -66,6 +70,14 @@ class _Handler:
             this stage: by then, its record may be that of a new queue.
         :raises zaqar.storage.errors.ConnectionError: something is left.
         """
+        try:
+            self._delete(name, project)
+        except Exception:
+            self._put_back(name, project)
+            raise
+        return True
+
+    def _delete(self, name: str, project: str | None) -> None:
         store: objects.ObjectStore = self._account.store
         parts = self._parts(name, project)
         count = parts[0].ask()
@@ -76,7 +88,33 @@ class _Handler:
         self._controller.delete(name, project=project)
         store.each(lambda container: self._remove_rest(
             container, name, project), [*others, *firsts])
-        return True
+
+    def _put_back(self, name: str, project: str | None) -> None:
+        """Have the next deletion come here to go on.
+
+        With pooling, Zaqar takes away the entry in the catalogue before it
+        calls this stage, and does not call it for what has none: it would
+        remove the record alone, and the messages would be those of the next
+        queue of that name. What has no record is never looked for, so it
+        gets no entry.
+        """
+        if not self._driver.conf.pooling:
+            return
+        forget = getattr(
+            self._driver.control_driver, 'forget', lambda: None)
+        try:
+            forget()
+            if self._controller.exists(name, project=project):
+                pools.take_in(self._driver, name, project)
+        except Exception as error:
+            # What made the deletion fail is what its caller is told.
+            LOG.warning(
+                '%(name)s of project %(project)s is half deleted, and could '
+                'not be put back into the catalogue of pools, so that '
+                'another deletion leaves its messages. Run '
+                'marconi-swift-manage gc after that, before it is created '
+                'again: %(error)s',
+                {'name': name, 'project': project, 'error': error})
 
     @property
     def _account(self) -> Any:
