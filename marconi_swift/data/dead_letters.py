@@ -11,6 +11,7 @@
 # under the License.
 """Dead letter queues: where messages go that were claimed too often."""
 
+from collections.abc import Callable
 import dataclasses
 import reprlib
 import threading
@@ -37,6 +38,8 @@ class _Rule:
     container: str
     #: Seconds; None leaves a message's life as it is.
     ttl: int | None
+    #: That of the queue, if it has one.
+    flavor: Any
 
 
 @dataclasses.dataclass
@@ -50,11 +53,14 @@ class DeadLetters:
     settings: Any
     queue: str
     project: str | None
+    #: See :func:`marconi_swift.data.pools.joins`.
+    joins: Callable[..., bool]
     _lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
     #: What was found; None until it is asked for.
     _found: list[_Rule | None] | None = None
-    #: Whether the dead letter queue was looked for.
-    _made: bool = False
+    #: Whether there is a dead letter queue to move messages to; None until
+    #: it was looked for.
+    _open: bool | None = None
 
     def _rule(self) -> _Rule | None:
         """Read the rule, once for all messages of a claim."""
@@ -89,7 +95,8 @@ class DeadLetters:
             max_claims, target,
             names.messages(self.settings.container_prefix, self.project,
                            target),
-            metadata.get('_dead_letter_queue_messages_ttl'))
+            metadata.get('_dead_letter_queue_messages_ttl'),
+            metadata.get('_flavor'))
 
     def _works(self, max_claims: Any, target: Any) -> bool:
         """Whether messages can be moved by these metadata.
@@ -113,7 +120,7 @@ class DeadLetters:
         rule = self._rule()
         return rule is not None and message.claim_count >= rule.max_claims
 
-    def bury(self, found: listing.Read) -> None:
+    def bury(self, found: listing.Read) -> bool:
         """Move a message that is :meth:`due`; for its gate's winner only.
 
         It is copied before it is deleted: a crash between the two leaves
@@ -121,11 +128,15 @@ class DeadLetters:
         letter queue that nobody has created is created, or what is in it
         could neither be listed nor told from the remains of a queue.
 
+        :returns: whether it was moved. It stays where it is if the dead
+            letter queue is in another pool, where nobody would find it.
         :raises marconi_swift.store.errors.SwiftError: the original is left.
         """
         rule = self._rule()
         if rule is None:
             raise ValueError('this queue has no dead letter queue')
+        if not self._opened(rule):
+            return False
         message = dataclasses.replace(
             found.message, hold=None, delayed_until=0.0)
         if rule.ttl:
@@ -141,7 +152,6 @@ class DeadLetters:
                 content_type=message.content_type(),
                 delete_at=message.delete_at)
 
-        self._make_queue(rule)
         outcome = copy()
         if outcome is objects.Outcome.MISSING:
             outcome = spread.Parts(
@@ -153,14 +163,40 @@ class DeadLetters:
                 ': Swift says that it was there, and is deleted.')
         self.store.delete(
             names.home(self._source, message.id), message.id)
+        return True
 
-    def _make_queue(self, rule: _Rule) -> None:
-        """Create the dead letter queue, once for all messages of a claim."""
+    def _opened(self, rule: _Rule) -> bool:
+        """Whether messages can be moved, once for all those of a claim.
+
+        Creates the dead letter queue, as Zaqar would: its place in the
+        catalogue comes first. It is of the flavor of its queue, or Zaqar
+        would choose another pool for it when its metadata are changed.
+        """
         with self._lock:
-            if not self._made and not self.queue_controller.exists(
-                    rule.queue, self.project):
-                self.queue_controller.create(rule.queue, project=self.project)
-            self._made = True
+            if self._open is None:
+                exists = self.queue_controller.exists(
+                    rule.queue, self.project)
+                joined = self.joins(
+                    rule.queue, self.project, self.queue, exists=exists)
+                if not joined:
+                    self._tell_of_pools(rule)
+                elif not exists:
+                    self.queue_controller.create(
+                        rule.queue, project=self.project,
+                        metadata={'_flavor': rule.flavor} if rule.flavor
+                        else None)
+                self._open = joined
+            return self._open
+
+    def _tell_of_pools(self, rule: _Rule) -> None:
+        notices.warn(
+            f'{self._source} dead letters',
+            'The messages of queue %(queue)s of project %(project)s stay in '
+            'it, however often they are claimed: its dead letter queue, '
+            '%(target)s, is in another pool. If it is deleted, it is created '
+            'in that of the queue.',
+            {'queue': self.queue, 'project': self.project,
+             'target': rule.queue})
 
     @property
     def _source(self) -> str:

@@ -18,6 +18,7 @@ the same moment; then they are one store, and either will do.
 
 from typing import Any
 
+from zaqar.conf import pooling_catalog
 from zaqar.storage import errors
 
 
@@ -36,6 +37,37 @@ def take_in(driver: Any, queue: str, project: str | None) -> None:
     if ours and _pool_of(driver, queue, project) is None:
         driver.control_driver.catalogue_controller.insert(
             project, queue, ours[0])
+
+
+def joins(
+    driver: Any, queue: str, project: str | None, other: str, *,
+    exists: bool,
+) -> bool:
+    """Whether a queue is in the pool of another, if need be from now on.
+
+    Without an entry in the catalogue, nobody could reach its messages: it is
+    given one, unless it is in the virtual pool. Asks for nothing without
+    pooling, and for no pools once both queues are in one.
+
+    :param driver: a :class:`marconi_swift.driver.DataDriver`.
+    :param other: one that is in this store.
+    :param exists: whether the queue does.
+    """
+    if not driver.conf.pooling:
+        return True
+    virtual = driver.conf[pooling_catalog.GROUP_NAME].enable_virtual_pool
+    beside = _pool_of(driver, other, project)
+    pool = _pool_of(driver, queue, project)
+    if pool == beside and (pool or virtual):
+        return True
+    # The other one's, if our URI was changed since we were made.
+    ours = _ours(driver) or ([beside] if beside else [])
+    if pool is None and ours and not (virtual and exists):
+        driver.control_driver.catalogue_controller.insert(
+            project, queue, ours[0])
+        # A driver of another pool may have done the same.
+        pool = _pool_of(driver, queue, project)
+    return pool in ours
 
 
 def _pool_of(driver: Any, queue: str, project: str | None) -> str | None:

@@ -11,12 +11,14 @@
 # under the License.
 """A queue's containers, put together for those who take its messages."""
 
+import functools
 from typing import Any
 
 from marconi_swift import gate
 from marconi_swift import names
 from marconi_swift.data import claim_records
 from marconi_swift.data import dead_letters
+from marconi_swift.data import pools
 from marconi_swift.data import spread
 from marconi_swift.data import taking
 
@@ -38,6 +40,6 @@ def queue(driver: Any, name: str, project: str | None) -> taking.Queue:
         gates=gate.Gates(store, claims, settings.storage_policy),
         dead_letters=dead_letters.DeadLetters(
             store, driver.account.spread, driver.queue_controller, settings,
-            name, project),
+            name, project, functools.partial(pools.joins, driver)),
         attempt_limit=settings.claim_attempt_limit,
         clock_skew=settings.clock_skew)

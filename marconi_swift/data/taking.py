@@ -405,8 +405,8 @@ class _Taking:
         if named != attempt.mine:
             self._write(message, named)
             return Miss.CONTENDED
-        if queue.dead_letters.due(message):
-            queue.dead_letters.bury(found)
+        if queue.dead_letters.due(message) and (
+                queue.dead_letters.bury(found)):
             return Miss.GONE
         return listing.Read(taken, found.body)
 

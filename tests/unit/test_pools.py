@@ -20,6 +20,7 @@ import testtools
 from testtools import matchers
 
 from marconi_swift import names
+from marconi_swift import notices
 from marconi_swift.data import probing
 from marconi_swift.store import errors as store_errors
 from tests.fixtures import api
@@ -287,3 +288,227 @@ class TestHealth(PooledTest):
             'delete_queue']['succeeded'])
         self.assertEqual([], list(self.control.catalogue_controller.list(
             probing.PROJECT)))
+
+
+class DeadLettersTest(PooledTest):
+
+    def setUp(self) -> None:
+        super().setUp()
+        notices.forget()
+
+    def create(self, queue: str = 'q', **metadata: Any) -> None:
+        self.ask(201, 'PUT', f'queues/{queue}', {
+            '_max_claim_count': 1, '_dead_letter_queue': 'dead', **metadata})
+
+    def only(self, chosen: str) -> None:
+        """Have new queues made in one pool."""
+        for pool in self.ask(200, 'GET', 'pools')['pools']:
+            self.ask(200, 'PATCH', f'pools/{pool["name"]}', {
+                'weight': 100 if pool['name'] == chosen else 0})
+
+    def claim(self, queue: str = 'q', status: int | None = None) -> list[Any]:
+        """Claim messages, and give them up; return their bodies."""
+        answer = self.api.http('POST', f'/v2/queues/{queue}/claims',
+                               {'ttl': 60, 'grace': 60})
+        self.assertIn(answer.status_code, (status,) if status else (201, 204))
+        if answer.status_code != 201:
+            return []
+        claim = answer.headers['Location'].partition('/v2/')[2]
+        self.ask(204, 'DELETE', claim)
+        return [message['body'] for message in answer.json['messages']]
+
+    def requests(self, path: str) -> list[str]:
+        return [request.method for request in self.swift.requests
+                if _matches(path, request)]
+
+    def assert_stays(self, queue: str = 'q', body: Any = 1) -> None:
+        for _ in range(3):
+            self.assertEqual([body], self.claim(queue))
+        self.assertEqual(1, self.log.output.count('in another pool'))
+
+
+class TestDeadLetters(DeadLettersTest):
+
+    def test_are_in_a_queue_that_can_be_used(self) -> None:
+        self.register('one')
+        self.register('two')
+        self.only('one')
+        self.create()
+        self.post('q', 1)
+        self.claim()
+        self.only('two')
+
+        self.assertEqual([], self.claim())
+
+        self.assertEqual({'q': 'one', 'dead': 'one'}, self.entries())
+        self.assertEqual([], self.bodies('q'))
+        self.post('dead', 2)
+        self.assertEqual([1, 2], self.bodies('dead'))
+        self.ask(204, 'DELETE', 'queues/dead')
+        self.ask(204, 'DELETE', 'queues/q')
+        self.assertEqual({}, self.entries())
+        self.assertEqual([], list(
+            self.api.drivers.data.account.store.containers('one:')))
+
+    def test_stay_if_their_queue_is_in_another_pool(self) -> None:
+        self.register('two')
+        self.ask(201, 'PUT', 'queues/dead', {})
+        self.register('one')
+        self.only('one')
+        self.create()
+        self.post('q', 1)
+
+        self.assert_stays()
+
+        self.assertEqual([], self.bodies('dead'))
+        self.ask(204, 'DELETE', 'queues/dead')
+        self.assertEqual([], self.claim())
+        self.assertEqual([1], self.bodies('dead'))
+
+    def test_are_found_where_a_former_release_put_them(self) -> None:
+        self.register('one')
+        self.create()
+        self.control.queue_controller.create('dead', project='p')
+        self.post('q', 1)
+        self.claim()
+
+        self.claim()
+
+        self.assertEqual([1], self.bodies('dead'))
+
+    def test_are_moved_after_a_failure_on_the_way(self) -> None:
+        self.register('one')
+        for number, path in enumerate((
+                'marconi:catalogue/.*', 'marconi:elections/.*',
+                'one:messages[^/]*', 'one:messages.*/.*')):
+            self.create(f'q{number}', _dead_letter_queue=f'dead{number}')
+            self.post(f'q{number}', 1)
+            self.claim(f'q{number}')
+            self.fail('PUT', path)
+
+            self.claim(f'q{number}', 503)
+            with fixtures.MonkeyPatch('marconi_swift.records.now',
+                                      lambda: time.time() + 100):
+                self.claim(f'q{number}')
+
+            self.assertEqual([1], self.bodies(f'dead{number}'), path)
+            self.assertEqual([], self.bodies(f'q{number}'), path)
+
+    def test_stay_if_another_pool_has_their_queue_just_then(self) -> None:
+        self.register('one')
+        self.register('two')
+        self.only('one')
+        self.create()
+        self.post('q', 1)
+        self.claim()
+
+        def register(step: str, request: fake_swift.Request) -> None:
+            if (step, request.method) == ('answer', 'PUT') and _matches(
+                    'marconi:catalogue/.*', request):
+                self.swift.on_step = None
+                self.control.catalogue_controller.insert('p', 'dead', 'two')
+
+        self.swift.on_step = register
+
+        self.assert_stays()
+
+        self.assertEqual({'q': 'one', 'dead': 'two'}, self.entries())
+
+    def test_stay_in_the_flavor_of_their_queue(self) -> None:
+        self.register('one')
+        self.flavor('gold', 'one')
+        self.register('two')
+        self.create(_flavor='gold')
+        self.post('q', 1)
+        self.claim()
+        self.claim()
+
+        self.ask(200, 'PATCH', 'queues/dead', [
+            {'op': 'add', 'path': '/metadata/colour', 'value': 'red'}],
+            **{'Content-Type':
+               'application/openstack-messaging-v2.0-json-patch'})
+
+        self.assertEqual([1], self.bodies('dead'))
+
+    def test_go_with_a_pool_whose_uri_was_changed(self) -> None:
+        """Zaqar goes on with the driver that it has."""
+        self.register('one')
+        self.register('two')
+        self.only('one')
+        self.create()
+        self.post('q', 1)
+        self.claim()
+        self.ask(200, 'PATCH', 'pools/one', {'uri': f'{self.uri("one")}&'
+                                             'fan_out=3'})
+        self.only('two')
+
+        self.claim()
+
+        self.assertEqual({'q': 'one', 'dead': 'one'}, self.entries())
+        self.assertEqual([1], self.bodies('dead'))
+
+    def test_cost_one_look_at_the_catalogue_for_each_claim(self) -> None:
+        self.register('one')
+        self.create()
+        self.post('q', 1)
+        self.claim()
+        self.claim()
+        for number in range(5):
+            self.post('q', number)
+        self.assertEqual(5, len(self.claim()))
+        self.swift.requests.clear()
+
+        self.assertEqual([], self.claim())
+
+        self.assertEqual(
+            ['GET'], self.requests('marconi:catalogue/p:dead'))
+        self.assertEqual([], self.requests('marconi:pools.*'))
+        self.assertEqual(6, len(self.bodies('dead')))
+
+
+class TestDeadLettersAndTheVirtualPool(DeadLettersTest):
+
+    virtual = True
+
+    def test_are_in_the_virtual_pool_as_their_queue(self) -> None:
+        self.create()
+        self.post('q', 1)
+        self.register('one')
+        self.claim()
+
+        self.assertEqual([], self.claim())
+
+        self.assertEqual({}, self.entries())
+        self.assertEqual([1], self.bodies('dead'))
+
+    def test_stay_if_their_queue_is_in_the_virtual_pool(self) -> None:
+        self.ask(201, 'PUT', 'queues/dead', {})
+        self.post('dead', 'old')
+        self.register('one')
+        self.create()
+        self.post('q', 1)
+
+        self.assert_stays()
+
+        self.assertEqual(['old'], self.bodies('dead'))
+
+    def test_stay_in_the_virtual_pool(self) -> None:
+        self.create()
+        self.post('q', 1)
+        self.register('one')
+        self.ask(201, 'PUT', 'queues/dead', {})
+
+        self.assert_stays()
+
+        self.assertEqual([], self.bodies('dead'))
+
+    def test_are_put_into_the_pool_of_their_queue(self) -> None:
+        self.register('one')
+        self.create()
+        self.post('q', 1)
+        self.claim()
+
+        self.claim()
+
+        self.assertEqual({'q': 'one', 'dead': 'one'}, self.entries())
+        self.assertEqual([1], self.bodies('dead'))
