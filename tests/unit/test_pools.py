@@ -256,6 +256,23 @@ class TestDeletedQueues(PooledTest):
         self.ask(201, 'PUT', 'queues/q', {})
         self.assertEqual([], self.bodies('q'))
 
+    def test_may_have_been_in_either_of_two_pools_that_are_one(self) -> None:
+        """Made at the same moment, or they would have been refused."""
+        self.register('two')
+        self.ask(201, 'PUT', 'queues/q', {})
+        self.post('q', 'old')
+        self.control.registry('pools').replace(names.scoped(None, 'a twin'), {
+            'name': 'a twin', 'uri': self.uri('two'), 'weight': 0,
+            'flavor': None, 'options': {}})
+        self.fail('DELETE', _TWO)
+
+        self.ask(503, 'DELETE', 'queues/q')
+        self.assertEqual({'q': 'a twin'}, self.entries())
+        self.ask(204, 'DELETE', 'queues/q')
+
+        self.ask(201, 'PUT', 'queues/q', {})
+        self.assertEqual([], self.bodies('q'))
+
 
 class TestDeletionFromTheVirtualPool(PooledTest):
 
