@@ -424,32 +424,36 @@ class MessageController(storage.Message):
         """Delete those messages that are there, claimed or not.
 
         :param claim_ids: claims each message must be held by one of; all
-            are checked before any is deleted.
+            are checked before any is deleted. One that is left without
+            messages by this is released.
         :raises zaqar.storage.errors.MessageNotClaimed: nothing holds one.
         :raises zaqar.storage.errors.ClaimDoesNotMatch: another claim does.
         """
         target = queues.queue(self.driver, queue, project)
         ids = list(filter(names.is_message_id, message_ids))
-        if claim_ids:
-            self._check_claims(target, ids, list(claim_ids), queue, project)
+        claims = self._check_claims(
+            target, ids, list(claim_ids), queue, project) if claim_ids else []
         parts = collections.defaultdict(list)
         for name in ids:
             parts[names.home(target.messages, name)].append(name)
         self._store.each(
             lambda part: self._store.delete_many(*part), parts.items())
+        # A record of nothing costs those who look through all records.
+        self._store.each(target.claims.delete, [
+            claim.id for claim in claims if claim.won.keys() <= set(ids)])
 
     def _check_claims(
         self, target: taking.Queue, message_ids: Sequence[str],
         claim_ids: Sequence[str], queue: str, project: str | None,
-    ) -> None:
+    ) -> builtins.list[records.Claim]:
+        """The live ones of these claims, if they hold all these messages."""
         at = records.now()
-        held = {
-            message_id
-            for claim in self._store.each(
+        claims = [
+            claim for claim in self._store.each(
                 lambda claim_id: target.claims.current(claim_id, at),
                 claim_ids)
-            if claim is not None and claim.live(at)
-            for message_id in claim.won}
+            if claim is not None and claim.live(at)]
+        held = {message_id for claim in claims for message_id in claim.won}
         for message in self._store.each(
                 lambda name: listing.head(
                     self._store, target.messages, name),
@@ -460,6 +464,7 @@ class MessageController(storage.Message):
             if hold is None:
                 raise errors.MessageNotClaimed(message.id)
             raise errors.ClaimDoesNotMatch(hold.claim, queue, project)
+        return claims
 
     def pop(
         self, queue: str, limit: int, project: str | None = None,

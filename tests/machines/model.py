@@ -28,6 +28,8 @@ class Claim:
     ttl: int
     renewed: int
     until: int
+    #: Ids of the messages that it was given.
+    won: frozenset[str]
 
 
 @dataclasses.dataclass
@@ -102,13 +104,15 @@ class Queue:
         self, claim_id: str, won: list[Message], ttl: int, grace: int,
         now: int,
     ) -> None:
-        self.claims[claim_id] = Claim(ttl, now, now + ttl)
+        self.claims[claim_id] = Claim(
+            ttl, now, now + ttl, frozenset(each.id for each in won))
         for message in won:
             message.claim, message.count = claim_id, message.count + 1
             _outlive(message, now + ttl + grace, now)
 
     def renew(self, claim_id: str, ttl: int, grace: int, now: int) -> None:
-        self.claims[claim_id] = Claim(ttl, now, now + ttl)
+        self.claims[claim_id] = dataclasses.replace(
+            self.claims[claim_id], ttl=ttl, renewed=now, until=now + ttl)
         for message in self.holding(claim_id, now):
             _outlive(message, now + ttl + grace, now)
 

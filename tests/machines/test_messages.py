@@ -319,6 +319,10 @@ class MessageMachine(stateful.RuleBasedStateMachine):
         assert refused in (expected or {None})
         if refused is None:
             self.model.remove(set(names))
+            for each in given:
+                claim = self.model.live(each, self.now)
+                if claim and claim.won <= set(names):
+                    self.model.release(each)
 
     @stateful.rule(gone=strategies.sampled_from([False] * 5 + [True]))
     def empty(self, gone: bool) -> None:

@@ -167,6 +167,19 @@ class TestBulkDelete(ClaimTest):
 
         self.assertEqual([3], self.bodies(include_claimed=True))
 
+    def test_of_all_that_a_claim_has_releases_it(self) -> None:
+        [more] = self.post(4)
+        several, _ = self.claim(limit=5)
+
+        self.bulk_delete([self.ids[0], self.ids[2]], self.mine, several)
+
+        self.assertRaises(errors.ClaimDoesNotExist, self.claims.get,
+                          'q', self.mine, project='p')
+        _, held = self.claims.get('q', several, project='p')
+        self.assertEqual([more], [message['id'] for message in held])
+        # As somebody does who got no answer.
+        self.bulk_delete([self.ids[0]], self.mine)
+
     def test_without_claims_takes_claimed_ones(self) -> None:
         self.bulk_delete(self.ids)
 
