@@ -15,8 +15,10 @@ Zaqar's APIs take what Python's json reads, and answer in UTF-8. JSON can
 write half of a surrogate pair, which UTF-8 can not; and Python reads and
 writes values nested as deep as its stack happens to be free. Once stored,
 such a value would fail every answer that it is part of: the listing of its
-queue, or a claim that it is won by, for as long as it lives. And what came in
-MessagePack, JSON may have no word for.
+queue, or a claim that it is won by, for as long as it lives. So would
+infinity, for all clients but those in Python: it reads JSON's ``1e400`` as
+that, and ``NaN`` and ``Infinity``, and writes them, though they are no JSON.
+And what came in MessagePack, JSON may have no word for.
 """
 
 from collections.abc import Mapping
@@ -59,10 +61,14 @@ def dump(value: Any, what: str) -> bytes:
     """
     try:
         dumped = records.dump(value)
+        # They may be texts.
+        if b'NaN' in dumped or b'Infinity' in dumped:
+            jsonutils.dumps(value, allow_nan=False)
     except RecursionError:
         raise _too_deep(what) from None
     except (TypeError, ValueError) as exc:
-        # MessagePack, over a WebSocket, has keys and values of its own.
+        # MessagePack, over a WebSocket, has keys and values of its own; and
+        # numbers can be no numbers, or too large for Python.
         raise Unacceptable(f'JSON can not say {what}: {exc}.') from None
     # Most values need no closer look.
     if (dumped.count(b'[') + dumped.count(b'{') > MAX_DEPTH

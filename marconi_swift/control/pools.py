@@ -165,8 +165,11 @@ class PoolsController(storage.PoolsBase):
 def _check(pool: Mapping[str, Any]) -> None:
     """Refuse a pool that could not be shown, or opened by this driver."""
     try:
-        for field in ('uri', 'flavor', 'options'):
+        for field in ('uri', 'flavor'):
             acceptable.check(pool[field], f'the {field} of a pool')
+        for name, value in pool['options'].items():
+            acceptable.check(
+                {name: value}, f'{name!a} in the options of a pool')
         if pool['uri'].partition(':')[0] == our_options.SCHEME:
             our_options.check_pool(pool['options'])
     except acceptable.Unacceptable as exc:

@@ -14,6 +14,7 @@
 from collections.abc import Callable
 import itertools
 import logging
+import math
 import traceback
 from typing import Any
 
@@ -26,6 +27,9 @@ from tests.fixtures import api
 
 #: Half of a surrogate pair: JSON can write it, and UTF-8 can not.
 HALF = '\ud800'
+
+#: What Python reads as no number of JSON's, and would write as no JSON.
+NO_NUMBERS = (b'1e400', b'-1e400', b'Infinity', b'-Infinity', b'NaN')
 
 _PATCH = {'Content-Type': 'application/openstack-messaging-v2.0-json-patch'}
 
@@ -107,6 +111,18 @@ class TestBodies(ApiTest):
 
         self.assertEqual(1, len(self.bodies()))
 
+    def test_that_have_no_numbers_of_json_are_refused(self) -> None:
+        for number in NO_NUMBERS:
+            for body in (number, b'{"a": [{"b": %s}]}' % number):
+                self.refuses('POST', '/messages', (
+                    b'{"messages": [{"ttl": 300, "body": "with it"}, '
+                    b'{"ttl": 300, "body": %s}]}' % body))
+        self.assertEqual([], self.bodies())
+
+        fine = ['Infinity', 'NaN', '1e400', {'NaN': ['-Infinity']}, 1e308]
+        self.assertEqual(201, self.post(*fine).status_code)
+        self.assertEqual(fine, self.bodies())
+
     def test_that_are_refused_take_the_others_of_the_post_along(self) -> None:
         """Also those that were stored before it was their turn."""
         self.refuses('POST', '/messages', {'messages': [
@@ -130,7 +146,7 @@ class TestMessagePack(ApiTest):
 
     def test_that_json_can_not_say_is_refused(self) -> None:
         for odd in ({b'a': 1}, {'a': 1, b'b': 2}, {'a': b'\xff'},
-                    {'a': [b'\xff']}):
+                    {'a': [b'\xff']}, {'a': math.inf}, {'a': math.nan}):
             for action, given in (
                     ('message_post', {'messages': [
                         {'body': 'with it', 'ttl': 300},
@@ -171,12 +187,29 @@ class TestMetadata(ApiTest):
         self.assertEqual(['q'], [queue['name'] for queue in self.api.http(
             'GET', '/v2/queues?detailed=true').json['queues']])
 
+    def test_that_have_no_numbers_of_json_are_refused(self) -> None:
+        self.http('PUT', '', {'fine': 'Infinity'})
+        for number in NO_NUMBERS:
+            self.refuses('PATCH', '', (
+                b'[{"op": "add", "path": "/metadata/a", "value": [%s]}]'
+                % number))
+            for kind in ('queues', 'topics'):
+                self.assertEqual(503, self.api.http(
+                    'PUT', f'/v2/{kind}/other', b'{"a": [%s]}' % number,
+                ).status_code)
+
+        self.assertEqual('Infinity', self.http('GET', '').json['fine'])
+        for kind, there in (('queues', ['q']), ('topics', [])):
+            self.assertEqual(there, [each['name'] for each in self.api.http(
+                'GET', f'/v2/{kind}?detailed=true').json[kind]])
+
 
 class TestSubscriptions(ApiTest):
 
     def test_that_could_not_be_shown_are_refused(self) -> None:
         for given in ({'ttl': None}, {'ttl': 0}, {'ttl': ''}, {'ttl': False},
                       {'ttl': []}, {'options': {'a': HALF}},
+                      {'options': {'a': math.inf}}, {'ttl': math.inf},
                       {'subscriber': f'http://{HALF}'}):
             self.refuses('POST', '/subscriptions', {
                 'subscriber': 'http://here', 'ttl': 300, **given})
@@ -191,7 +224,7 @@ class TestSubscriptions(ApiTest):
         for given in ({'subscriber': ''}, {'subscriber': 0},
                       {'subscriber': []}, {'subscriber': f'http://{HALF}'},
                       {'ttl': 0}, {'ttl': False}, {'ttl': ''},
-                      {'options': {HALF: 1}}):
+                      {'options': {HALF: 1}}, {'options': {'a': [math.nan]}}):
             self.refuses('PATCH', f'/subscriptions/{made}', given)
 
         self.assertEqual(
@@ -266,6 +299,8 @@ _BODIES: dict[tuple[str, str], Callable[[Any], list[Any]]] = {
             '_dead_letter_queue_messages_ttl', '_max_messages_post_size',
             '_enable_encrypt_messages', '_retry_policy', 'a'))],
     ('PUT', 'topics/new'): lambda odd: [{'a': odd}, odd],
+    ('PATCH', 'queues/q'): lambda odd: [
+        [{'op': 'add', 'path': '/metadata/a', 'value': odd}], odd],
 }
 
 
@@ -294,7 +329,9 @@ class TestAnything(ApiTest):
         What Zaqar fails on before it asks the driver is its own.
         """
         self.failures.clear()
-        answer = self.api.http(method, f'/v2/{path}', body)
+        answer = self.api.http(
+            method, f'/v2/{path}', body,
+            headers=_PATCH if (method, path) == ('PATCH', 'queues/q') else {})
         if answer.status_code >= 500:
             sent = (method, path[:100], f'{body!r:.100}')
             # An answer that could not be written is logged by nobody.
@@ -317,8 +354,14 @@ class TestAnything(ApiTest):
         for (method, path), place in _BODIES.items():
             for odd in _ODD_VALUES:
                 for body in place(odd):
-                    self.send(method, path.format(**self.made), body)
+                    answer = self.send(
+                        method, path.format(**self.made), body)
                     self.use(path)
+                    if (answer.status_code, path) == (
+                            201, 'queues/q/messages'):
+                        # A listing shows the first few.
+                        for href in answer.json['resources']:
+                            self.send('GET', href.removeprefix('/v2/'))
 
     def use(self, path: str) -> None:
         """Work with what was given."""

@@ -23,6 +23,7 @@ from collections.abc import Mapping
 import contextlib
 import functools
 import itertools
+import json
 from typing import Any
 
 import fixtures
@@ -66,8 +67,8 @@ def _nested(levels: int) -> Any:
 
 _ANYTHING = _JSON | some.sampled_from(
     [10, 499, 501, 900, 990, 3000]).map(_nested)
-_ODDER = [None, 7, 0, -1, 1.5, float('nan'), b'x', b'\xff', (), [], ['x'], {},
-          {b'x': 1}, True, 2**63, 10**30, _nested(10)]
+_ODDER = [None, 7, 0, -1, 1.5, float('nan'), -float('inf'), b'x', b'\xff',
+          (), [], ['x'], {}, {b'x': 1}, True, 2**63, 10**30, _nested(10)]
 _TEXTS = some.sampled_from(_ODD) | some.text(max_size=80)
 
 #: Queues that are there come often.
@@ -124,8 +125,9 @@ _DATA: dict[str, dict[str, Any]] = {
 }
 _NAMED: dict[str, dict[str, Any]] = {
     'create': {'metadata': some.none() | _METADATA},
-    'get': {}, 'get_metadata': {}, 'exists': {}, 'delete': {}, 'stats': {},
+    # While the queue is there.
     'set_metadata': {'metadata': _METADATA},
+    'get': {}, 'get_metadata': {}, 'exists': {}, 'delete': {}, 'stats': {},
 }
 _LISTED: dict[str, Any] = {
     'marker': some.none() | _TEXTS, 'limit': _LIMITS,
@@ -154,14 +156,14 @@ _USUAL = {
     'ttl': 60, 'options': {}, 'confirmed': True, 'capabilities': [],
     'weight': 1, 'uri': 'marconi-swift://', 'flavor': None}
 
-#: Where something odd is in an argument of these names.
-_PLACES: dict[str, Callable[[Any], Any]] = {
-    'messages': lambda odd: [{'ttl': 60, 'body': odd}],
-    'metadata': lambda odd: {
+#: Arguments of these names, with something odd in each of their places.
+_PLACES: dict[str, Callable[[Any], list[Any]]] = {
+    'messages': lambda odd: [[{'ttl': 60, 'body': odd}]],
+    'metadata': lambda odd: [{'ttl': 60, 'grace': 60, 'a': odd}, {
         'ttl': 60, 'grace': 60, 'a': odd, '_dead_letter_queue': odd,
-        '_max_claim_count': 1, '_containers': odd},
-    **dict.fromkeys(['message_ids', 'claim_ids'], lambda odd: [odd]),
-    **dict.fromkeys(['options', 'kfilter'], lambda odd: {'a': odd})}
+        '_max_claim_count': 1, '_containers': odd}],
+    **dict.fromkeys(['message_ids', 'claim_ids'], lambda odd: [[odd]]),
+    **dict.fromkeys(['options', 'kfilter'], lambda odd: [{'a': odd}])}
 
 #: Arguments that Zaqar computes, or checks.
 _NEVER_ODD = {'limit', 'echo', 'include_claimed', 'detailed', 'sort',
@@ -252,10 +254,10 @@ class BadInputTest(testtools.TestCase):
                 arguments.keys() - _NEVER_ODD, [*_ODD, *_ODDER]):
             if (name, method[-4:]) == ('name', 'list'):
                 continue
-            place = _PLACES.get(name, lambda given: given)
-            self.call(method, {
-                **{other: usual[other] for other in arguments}, **given,
-                name: place(odd)})
+            for value in _PLACES.get(name, lambda odd: [odd])(odd):
+                self.call(method, {
+                    **{other: usual[other] for other in arguments}, **given,
+                    name: value})
 
     def try_at_random(
         self, method: str, arguments: Mapping[str, Any],
@@ -294,10 +296,13 @@ class BadInputTest(testtools.TestCase):
         controller, _, name = method.partition('.')
         call: Callable[..., Any] = getattr(
             self.controllers[controller], name)
+        answered = None
         with self.stated_errors(arguments):
-            _answers(call(**arguments))
+            answered = _answers(call(**arguments))
+        json.dumps(answered, allow_nan=False, default=str)
         for request in self.swift.requests:
             self.assertTrue(self.is_own(request), request)
+            self.check_strict(request.body or b'')
 
     @contextlib.contextmanager
     def stated_errors(self, arguments: dict[str, Any]) -> Iterator[None]:
@@ -317,6 +322,12 @@ class BadInputTest(testtools.TestCase):
             self.assertIs(ValueError, type(exc), exc)
             self.assertTrue(
                 {'limit', 'sort'} & set(arguments), arguments)
+
+    def check_strict(self, body: bytes) -> None:
+        """Refuse JSON that only those can read who, as Python, read more."""
+        # Of ids, which some bodies are, nothing is read.
+        with contextlib.suppress(json.JSONDecodeError):
+            json.loads(body, parse_constant=self.fail)
 
     def is_own(self, request: fake_swift.Request) -> bool:
         """Whether a request is about this project's, and fits Swift."""
