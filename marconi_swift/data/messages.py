@@ -173,20 +173,21 @@ class MessageController(storage.Message):
         """Store messages of another store, under the ids that they bring.
 
         Side by side. For each is told DONE; EXISTS if one of that id is
-        there, which stays as it is; STALE; or what was raised. Repeating it
-        stores none twice.
+        there, which stays as it is; STALE; or what was raised, also because
+        its body could not be handed out. Repeating it stores none twice.
 
         :raises zaqar.storage.errors.QueueDoesNotExist: nothing was stored.
         """
         self._check_queue(queue, project)
         container = self._parts(project, queue).first
 
-        def create(draft: _Draft) -> objects.Outcome:
-            return self._create(container, draft, insist=True)
+        def create(adopted: tuple[records.Message, Any]) -> objects.Outcome:
+            message, body = adopted
+            dumped = acceptable.dump(body, 'the body of a message')
+            return self._create(
+                container, _Draft(message, dumped), insist=True)
 
-        return self._store.outcomes(create, [
-            _Draft(message, records.dump(body))
-            for message, body in messages])
+        return self._store.outcomes(create, messages)
 
     def _create(
         self, container: str, draft: _Draft, *, insist: bool,

@@ -28,6 +28,7 @@ from typing import Any
 from typing import NamedTuple
 import uuid
 
+from marconi_swift import acceptable
 from marconi_swift import driver as drivers
 from marconi_swift import names
 from marconi_swift import records
@@ -110,7 +111,7 @@ class Copier:
             is there.
         """
         self.tally.found += len(page)
-        readable = list(self._readable(page))
+        readable = list(filter(self._is_acceptable, self._readable(page)))
         absent = []
         for found, place in zip(
                 readable, self._places(readable), strict=True):
@@ -138,6 +139,19 @@ class Copier:
                 self.tally.expired += 1
             else:
                 yield found
+
+    def _is_acceptable(self, found: sources.Found) -> bool:
+        """Whether it can be stored, so that nothing later fails at its body.
+
+        Other drivers store MessagePack, which says more than JSON.
+        """
+        assert found.message is not None
+        try:
+            acceptable.check(found.message.body, 'its body')
+        except acceptable.Unacceptable as exc:
+            self._fail(found, f'could not be stored: {exc!r}')
+            return False
+        return True
 
     def _compare(self, found: sources.Found, etag: str) -> None:
         assert found.message is not None

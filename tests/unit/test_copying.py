@@ -12,6 +12,8 @@
 """Copying messages of another store, again and again."""
 
 from collections.abc import Iterator
+import dataclasses
+import math
 import threading
 import time
 from typing import Any
@@ -38,6 +40,13 @@ def found(number: int, **fields: Any) -> sources.Found:
     return sources.Found(str(number), portable.Message(
         body=number, ttl=600, left=500, id=str(number),
         created=CREATED + number // 3), expires=CREATED + 600.0, **fields)
+
+
+def with_body(number: int, body: Any) -> sources.Found:
+    each = found(number)
+    assert each.message is not None
+    return each._replace(
+        message=dataclasses.replace(each.message, body=body))
 
 
 class TestCopier(testtools.TestCase):
@@ -133,6 +142,28 @@ class TestCopier(testtools.TestCase):
         self.assertEqual(copying.Tally(found=3, copied=1, there=2),
                          self.copy(page))
         self.assertEqual([0, 1, 2], self.bodies())
+
+    def test_what_nobody_could_be_given_does_not_stop_the_others(
+        self,
+    ) -> None:
+        """Stores of other drivers have what MessagePack can say."""
+        for checksums in (False, True):
+            self.begin()
+            self.drivers.conf.set_override('enable_checksum', checksums)
+            page = [with_body(number, body) for number, body in enumerate((
+                'fine', {'a': b'\xff'}, '\ud800', {b'a': 1}, math.inf,
+                {'a': b'text'}))]
+
+            for terms in ({'dry_run': True}, {}):
+                self.assertEqual(copying.Tally(found=6, copied=2, failed=4),
+                                 self.copy(page, **terms))
+            self.assertEqual(copying.Tally(found=6, there=2, failed=4),
+                             self.copy(page))
+            self.assertEqual(['fine', {'a': 'text'}], self.bodies())
+            self.assertEqual(checksums, all(
+                read.message.checksum for read in self.there()))
+            self.assertEqual(copying.Tally(found=6, there=2, failed=4),
+                             self.copy(page, verify=True))
 
     def test_each_is_asked_for_only_where_something_is_there(self) -> None:
         ticks = CREATED * sources.TICKS

@@ -224,6 +224,21 @@ class TestPosting(QueueTest):
         self.assertEqual('body', self.messages.get(
             'lazy', adopted.id, project='p')['body'])
 
+    def test_adopts_all_but_what_could_not_be_handed_out(self) -> None:
+        bodies = ['fine', {'a': b'\xff'}, '\ud800', {b'a': 1}, 'too']
+
+        fine, *refused, too = self.messages.adopt('q', [
+            (records.Message(id=names.new_message_id(), ttl=60,
+                             expires=records.now() + 60, poster=''), body)
+            for body in bodies], project='p')
+
+        self.assertEqual([objects.Outcome.DONE] * 2, [fine, too])
+        self.assertEqual([acceptable.Unacceptable] * 3, [
+            type(outcome) for outcome in refused])
+        self.assertEqual(['fine', 'too'], [
+            message['body'] for message in next(self.messages.list(
+                'q', project='p', echo=True))])
+
     def test_reads_what_others_are_changing_once(self) -> None:
         class Changing(dict):  # type: ignore[type-arg]
             def __iter__(self) -> Any:
