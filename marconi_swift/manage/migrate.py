@@ -145,13 +145,18 @@ class Migrate(
             left = int(found['ttl'] - found['age'])
             if left <= 0:
                 continue
+            confirmed = False
             name = controller.create(
                 queue, found['subscriber'], left, found['options'],
                 project=self._project)
             if name is None:
-                continue
-            made += 1
-            if found.get('confirmed'):
+                # Perhaps made by a run that ended before it was confirmed.
+                there = controller.get_with_subscriber(
+                    queue, found['subscriber'], project=self._project)
+                name, confirmed = there['id'], there['confirmed']
+            else:
+                made += 1
+            if found.get('confirmed') and not confirmed:
                 controller.confirm(queue, name, project=self._project,
                                    confirmed=True)
         return made

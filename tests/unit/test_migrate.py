@@ -1,0 +1,97 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The command migrate of marconi-swift-manage, from a store in memory."""
+
+import contextlib
+import types
+from typing import Any
+from unittest import mock
+
+import fixtures
+
+from tests.fixtures import fake_swift
+from tests.unit import test_manage_queues
+
+
+class MigrateTest(test_manage_queues.CommandTest):
+    """Has a source with subscriptions to the queue q, and no messages."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.subscriptions = self.data.subscription_controller
+        self.there: list[dict[str, Any]] = []
+        origin, source = mock.Mock(), mock.Mock()
+        origin.message_controller.list = (
+            lambda *_, **__: iter([iter([]), None]))
+        origin.subscription_controller.list = (
+            lambda *_, **__: iter([iter(self.there), None]))
+        source.driver_of.return_value = origin
+        self.useFixture(fixtures.MonkeyPatch(
+            'marconi_swift.manage.migrate.stores', types.SimpleNamespace(
+                Deployment=lambda files: contextlib.nullcontext(source))))
+
+    def has(self, subscriber: str, *, confirmed: bool) -> None:
+        """Let the source have a subscription."""
+        self.there.append({
+            'subscriber': subscriber, 'ttl': 600, 'age': 100, 'options': {},
+            'confirmed': confirmed})
+
+    def migrate(self, *arguments: str) -> test_manage_queues.Ran:
+        return self.command(
+            'migrate', '--from-config-file', 'source.conf', '--queue', 'q',
+            '-f', 'csv', '-c', 'Failed', '-c', 'Subscriptions',
+            '--quote', 'none', *arguments)
+
+    def confirmed(self) -> dict[str, bool]:
+        """What is here, by the subscriber."""
+        return {found['subscriber']: found['confirmed'] for found in next(
+            self.subscriptions.list('q', project='p'))}
+
+
+class TestSubscriptions(MigrateTest):
+
+    def test_are_confirmed_if_they_were(self) -> None:
+        self.has('http://yes', confirmed=True)
+        self.has('http://no', confirmed=False)
+
+        self.assertEqual(
+            (0, 'Failed,Subscriptions\n0,2\n'), self.migrate()[:2])
+
+        self.assertEqual(
+            {'http://yes': True, 'http://no': False}, self.confirmed())
+
+    def test_are_confirmed_by_the_next_run_if_that_failed(self) -> None:
+        self.has('http://yes', confirmed=True)
+        self.has('http://no', confirmed=False)
+        self.swift.faults.append(fake_swift.Fault(
+            1, 'before', 503, lambda request: (
+                request.method == 'POST'
+                and (request.container or '').startswith(
+                    'marconi:subscriptions'))))
+
+        self.assertEqual(1, self.migrate().status)
+        self.assertEqual({'http://yes': False}, self.confirmed())
+
+        self.assertEqual(
+            (0, 'Failed,Subscriptions\n0,1\n'), self.migrate()[:2])
+        self.assertEqual(
+            {'http://yes': True, 'http://no': False}, self.confirmed())
+
+    def test_stay_confirmed_that_were_here(self) -> None:
+        self.has('http://here', confirmed=False)
+        made = self.subscriptions.create(
+            'q', 'http://here', 60, {}, project='p')
+        self.subscriptions.confirm('q', made, project='p')
+
+        self.assertEqual(
+            (0, 'Failed,Subscriptions\n0,0\n'), self.migrate()[:2])
+        self.assertEqual({'http://here': True}, self.confirmed())
