@@ -362,9 +362,12 @@ def _parse_uri(uri: str, group: str) -> dict[str, str]:
         query = parse.parse_qsl(parts.query, keep_blank_values=True,
                                 strict_parsing=bool(parts.query))
         port = parts.port
-    except ValueError as exc:
+    except ValueError:
+        # The reason that is given can have a part of a password.
         raise InvalidConfiguration(
-            f'The uri in [{group}] can not be read: {exc}.') from None
+            f'The uri in [{group}] can not be read. It must be {SCHEME}://'
+            '[user[:password]@][host[:port][/path]][?option=value&...], and '
+            'what is in it percent-encoded.') from None
     if parts.scheme != SCHEME:
         raise InvalidConfiguration(
             f'The uri in [{group}] must start with {SCHEME}://, '

@@ -11,15 +11,23 @@
 # under the License.
 """The command marconi-swift-manage check, on a model of Swift."""
 
+import itertools
 import logging
 import pathlib
 from typing import Any
 
+import fixtures
+
 from tests.fixtures import fake_swift
 from tests.unit import test_manage_queues
+from tests.unit import test_options
 
 
 class TestCheck(test_manage_queues.CommandTest):
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.log = self.useFixture(fixtures.FakeLogger(level=logging.DEBUG))
 
     def check(self, *arguments: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.rows(
@@ -89,6 +97,28 @@ class TestCheck(test_manage_queues.CommandTest):
         # Only while it loads: what else Zaqar logs is logged.
         self.assertEqual(
             logging.NOTSET, logging.getLogger('zaqar.storage.utils').level)
+
+    def test_does_not_show_what_is_in_a_uri(self) -> None:
+        usual = pathlib.Path(self.drivers.path).read_text()
+        for uri in test_options.SECRETIVE_URIS:
+            pathlib.Path(self.drivers.path).write_text(usual.replace(
+                'uri = marconi-swift://', f'uri = {uri}'))
+            self.assert_no_secret()
+        pathlib.Path(self.drivers.path).write_text(usual)
+
+        self.pooled()
+        # Zaqar itself makes no pools of those that the library can not split.
+        for uri in test_options.SECRETIVE_URIS[:4]:
+            self.control.pools_controller.create('pool', 1, uri)
+            self.assert_no_secret()
+
+    def assert_no_secret(self) -> None:
+        ran = self.command('check', '--wait', '0', '-f', 'value')
+        self.assertEqual(1, ran.status)
+        self.assertIn('can not be read', ran.output)
+        for part, shown in itertools.product(
+                test_options.SECRETS, (ran.output, ran.said, self.log.output)):
+            self.assertNotIn(part, shown)
 
     def test_refuses_a_store_that_there_is_not(self) -> None:
         self.assertIn('There is no store other',

@@ -13,6 +13,7 @@
 
 import contextlib
 import dataclasses
+import logging
 import pathlib
 from typing import Any
 
@@ -20,6 +21,7 @@ import fixtures
 from keystoneauth1 import loading
 from oslo_config import cfg
 import testtools
+from zaqar.common import errors
 from zaqar.storage import utils
 
 from marconi_swift import driver
@@ -27,6 +29,16 @@ from marconi_swift import options
 from tests.fixtures import conf as confs
 
 _GROUP = options.DATA_GROUP
+
+#: Parts of passwords, and URIs that have them as they are.
+SECRETS = ('hush', 'mouse')
+SECRETIVE_URIS = (
+    'marconi-swift://me:hush/mouse@host',
+    'marconi-swift://me:hush#mouse@host',
+    'marconi-swift://me:hush?mouse@host',
+    'marconi-swift://host?password=hush&mouse',
+    'marconi-swift://me:hush\u2100mouse@host',
+    'marconi-swift://me:[hush]mouse@host')
 
 
 class OptionsTest(testtools.TestCase):
@@ -181,6 +193,29 @@ class TestMistakes(OptionsTest):
                     'marconi-swift://[::1'):
             self.assertIn('can not be read', self.refused(
                 uri=uri, auth_type='none'))
+
+    def test_unreadable_uris_are_not_shown(self) -> None:
+        """Not even a part of them: it can be that of a password."""
+        for uri in SECRETIVE_URIS:
+            said = self.refused(uri=uri, auth_type='none')
+
+            self.assertIn('can not be read', said)
+            self.assertIn('percent-encoded', said)
+            for part in SECRETS:
+                self.assertNotIn(part, said)
+
+    def test_unreadable_uris_are_not_logged(self) -> None:
+        for uri in SECRETIVE_URIS:
+            conf = self.configure(uri=uri, auth_type='none')
+            log = self.useFixture(fixtures.FakeLogger(level=logging.DEBUG))
+
+            self.assertRaises(errors.InvalidDriver,
+                              utils.load_storage_driver, conf, None,
+                              control_driver=object())
+
+            self.assertIn('can not be read', log.output)
+            for part in SECRETS:
+                self.assertNotIn(part, log.output)
 
     def test_unknown_option_in_the_uri(self) -> None:
         self.assertIn('fanout', self.refused(
