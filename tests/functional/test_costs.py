@@ -20,6 +20,7 @@ from collections.abc import Callable
 import dataclasses
 import itertools
 import math
+import time
 import types
 from typing import Any
 import uuid
@@ -31,12 +32,16 @@ from testtools import matchers
 from marconi_swift import cache
 from marconi_swift import names
 from marconi_swift import records
+from marconi_swift.data import listing
 from marconi_swift.data import spread
 from tests.fixtures import conf
 from tests.fixtures import workers
 
 PROJECT = 'project'
 QUEUE = 'queue'
+
+#: Seconds that Swift may take to list what was stored.
+LISTED = 60.0
 CLIENT = uuid.uuid4()
 
 COSTS = {
@@ -67,6 +72,7 @@ COSTS = {
     'post 20 messages to a queue of which nothing is known': (20,),
     'list 20 messages': (1, 20),
     'list 20 messages behind 500 claimed ones': (1, 20),
+    'list 20 messages behind 500 claimed since the last time': (1, 1, 20),
     'list an empty queue': (1,),
     'get a message': (1,),
     'get 20 messages by id': (20,),
@@ -97,6 +103,7 @@ SPREAD = COSTS | {
     'post 20 messages to a queue of which nothing is known': (1, 20),
     'list 20 messages': (4, 20),
     'list 20 messages behind 500 claimed ones': (4, 20),
+    'list 20 messages behind 500 claimed since the last time': (4, 4, 20),
     'list an empty queue': (1, 3),
     'claim 10 messages': (4, 10, 10, 10, 10, 1),
     'claim 20 messages': (4, 20, 20, 20, 20, 1),
@@ -131,6 +138,8 @@ class CostsTest(testtools.TestCase):
         self.queues = site.queues
         self.messages = site.data.message_controller
         self.claims = site.data.claim_controller
+        # As a process that has listed no queue yet.
+        listing.forget()
         # No operation pays for the token.
         site.data.is_alive()
         site.control.account.store.check_account()
@@ -177,6 +186,16 @@ class CostsTest(testtools.TestCase):
                 content_type=message.content_type(),
                 delete_at=message.delete_at),
             claimed)
+        # On a busy machine, Swift can list one of them later.
+        deadline = time.monotonic() + LISTED
+        while self.stats()['claimed'] < count:
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.1)
+
+    def stats(self) -> dict[str, Any]:
+        stats: dict[str, Any] = self.queues.stats(
+            QUEUE, project=PROJECT)['messages']
+        return stats
 
     def page(self) -> list[dict[str, Any]]:
         return list(next(self.messages.list(
@@ -367,18 +386,29 @@ class CostsTest(testtools.TestCase):
         self.post_claimed(500)
         free = self.post(20)
 
-        stats = self.assert_costs(
-            'count 520 messages',
-            lambda: self.queues.stats(QUEUE, project=PROJECT))
-        listed = self.assert_costs(
-            'list 20 messages behind 500 claimed ones', self.page)
+        stats = self.assert_costs('count 520 messages', self.stats)
+        for _ in range(2):
+            listed = self.assert_costs(
+                'list 20 messages behind 500 claimed ones', self.page)
         _, claimed = self.assert_costs(
             'claim 20 messages behind 500 claimed ones',
             lambda: self.claim(20))
 
-        self.assertEqual(500, stats['messages']['claimed'])
+        self.assertEqual(500, stats['claimed'])
         self.assertEqual(free, [message['id'] for message in listed])
         self.assertEqual(free, claimed)
+
+    def test_many_messages_claimed_meanwhile_cost_a_listing(self) -> None:
+        self.create()
+        self.page()
+        self.post_claimed(500)
+        free = self.post(20)
+
+        listed = self.assert_costs(
+            'list 20 messages behind 500 claimed since the last time',
+            self.page)
+
+        self.assertEqual(free, [message['id'] for message in listed])
 
     def test_using_a_claim(self) -> None:
         self.create()
