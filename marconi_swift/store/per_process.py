@@ -24,24 +24,29 @@ class PerProcess(Generic[_T]):
     """A value made on first use, anew in each process.
 
     Zaqar builds its drivers before a pre-forking server forks; sockets,
-    locks and threads made then would be shared, or held for ever.
+    locks and threads made then would be shared, or held for ever. So there
+    is no lock here either: a forked process may find it taken.
 
     :param make: must be cheap and do no I/O. Threads that race for the
-        first use may each make a value; all but the last made are dropped
-        when their user is done.
+        first use may each make a value; all of them get the same one.
     """
 
     def __init__(self, make: Callable[[], _T]) -> None:
         self._make = make
-        self._made: tuple[int, _T] | None = None
+        self._made: dict[int, _T] = {}
 
     def get(self) -> _T:
-        made = self._made
-        if made is None or made[0] != os.getpid():
-            made = self._made = (os.getpid(), self._make())
-        return made[1]
+        process = os.getpid()
+        try:
+            return self._made[process]
+        except KeyError:
+            # What a parent made is of no use, and pids come back. A list is
+            # made at once, whatever other threads do to the dictionary.
+            for other in list(self._made):
+                if other != process:
+                    self._made.pop(other, None)
+            return self._made.setdefault(process, self._make())
 
     def drop(self) -> _T | None:
         """Forget the value; return it if this process had made it."""
-        made, self._made = self._made, None
-        return made[1] if made and made[0] == os.getpid() else None
+        return self._made.pop(os.getpid(), None)

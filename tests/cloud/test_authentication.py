@@ -258,6 +258,13 @@ class ExpiryTest(_Case):
 
 class RefusalTest(_Case):
 
+    def setUp(self) -> None:
+        super().setUp()
+        # However slow the machine: when credentials are tried again is not
+        # tested here.
+        self.useFixture(fixtures.MonkeyPatch(
+            'marconi_swift.store.swift._BARRED', PATIENCE))
+
     def test_a_wrong_password_is_told_once(self) -> None:
         data = self.drivers(password='wrong')
 
