@@ -37,8 +37,8 @@ from marconi_swift.data import queue as queues
 #: Messages that are read or posted at a time.
 PAGE = 100
 
-#: Messages of a page where smaller ones of another driver were empty.
-_WIDEST = 10000
+#: What a page has at most where smaller ones of another driver were empty.
+WIDEST = 10000
 
 #: The marker before all messages of other drivers: that of mongodb takes
 #: numbers, redis fails at None (``zaqar.storage.redis.messages``).
@@ -171,7 +171,7 @@ def listed(
         yield from page
         if page:
             marker, rows = next(pages), limit
-        elif ours or rows >= _WIDEST:
+        elif ours or rows >= WIDEST:
             return
         else:
             # It also gives an empty page where all messages have expired,

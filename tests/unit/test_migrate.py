@@ -11,6 +11,7 @@
 # under the License.
 """The command migrate of marconi-swift-manage, from a store in memory."""
 
+from collections.abc import Iterator
 import contextlib
 import types
 from typing import Any
@@ -28,12 +29,11 @@ class MigrateTest(test_manage_queues.CommandTest):
     def setUp(self) -> None:
         super().setUp()
         self.subscriptions = self.data.subscription_controller
-        self.there: list[dict[str, Any]] = []
+        self.there: list[dict[str, Any] | None] = []
         origin, source = mock.Mock(), mock.Mock()
         origin.message_controller.list = (
             lambda *_, **__: iter([iter([]), None]))
-        origin.subscription_controller.list = (
-            lambda *_, **__: iter([iter(self.there), None]))
+        origin.subscription_controller.list = self.list
         source.driver_of.return_value = origin
         self.useFixture(fixtures.MonkeyPatch(
             'marconi_swift.manage.migrate.stores', types.SimpleNamespace(
@@ -44,6 +44,27 @@ class MigrateTest(test_manage_queues.CommandTest):
         self.there.append({
             'subscriber': subscriber, 'ttl': 600, 'age': 100, 'options': {},
             'confirmed': confirmed})
+
+    def has_expired(self, count: int) -> None:
+        """Let the source list subscriptions that it does not show."""
+        self.there += [None] * count
+
+    def list(
+        self, queue: str, project: str, marker: int | None, limit: int,
+    ) -> Iterator[Any]:
+        """List as Zaqar's redis driver does."""
+        reached: list[int] = []
+
+        def shown() -> Iterator[dict[str, Any]]:
+            begin = 0 if marker is None else marker + 1
+            for place, found in enumerate(
+                    self.there[begin:begin + limit], begin):
+                if found is not None:
+                    reached.append(place)
+                    yield found
+
+        yield shown()
+        yield reached[-1] if reached else {}
 
     def migrate(self, *arguments: str) -> test_manage_queues.Ran:
         return self.command(
@@ -95,3 +116,12 @@ class TestSubscriptions(MigrateTest):
         self.assertEqual(
             (0, 'Failed,Subscriptions\n0,0\n'), self.migrate()[:2])
         self.assertEqual({'http://here': True}, self.confirmed())
+
+    def test_are_found_among_those_that_have_expired(self) -> None:
+        for number, expired in enumerate([1, 250, 0, 99]):
+            self.has(f'http://{number}', confirmed=True)
+            self.has_expired(expired)
+        self.has('http://last', confirmed=True)
+
+        self.assertEqual(
+            (0, 'Failed,Subscriptions\n0,5\n'), self.migrate()[:2])
