@@ -202,7 +202,7 @@ class ZaqarDriver(Driver):
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
-        conf = stores.read([spec.conf])
+        conf = stores.read(stores.named(spec.conf))
         self.control: Any = utils.load_storage_driver(
             conf, None, control_mode=True)
         self.data: Any = utils.load_storage_driver(

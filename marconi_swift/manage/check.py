@@ -92,7 +92,7 @@ def _findings(
 ) -> Generator[findings.Finding, None, None]:
     """Everything that is looked at, in turn."""
     try:
-        deployment = stores.Deployment(args.config_files)
+        deployment = stores.Deployment(args.arguments)
     except (cfg.Error, OSError, zaqar_errors.InvalidDriver) as exc:
         yield _options(_MANAGEMENT, _failed_options(exc))
         return

@@ -22,10 +22,18 @@ INTERRUPTED = 130
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        '--config-file', action='append', metavar='PATH', dest='config_files',
-        help="Zaqar's configuration; can be given several times. Else it is "
-             'looked for where Zaqar looks for it.')
+    """Add the options that find Zaqar's configuration, as Zaqar has them.
+
+    They become ``arguments``, for :class:`.stores.Deployment`.
+    """
+    for option, what in (
+            ('--config-file', "Zaqar's configuration"),
+            ('--config-dir', 'all *.conf files of this folder')):
+        parser.add_argument(
+            option, action='append', metavar='PATH', dest='arguments',
+            type=f'{option}={{}}'.format, default=[],
+            help=f'{what}; can be given several times, and what comes last '
+                 'wins. Else it is looked for where Zaqar looks for it.')
 
 
 def add_project_argument(
@@ -77,7 +85,7 @@ class OnDeployment:
         return parser
 
     def run(self, parsed_args: argparse.Namespace) -> int:
-        with stores.Deployment(parsed_args.config_files) as self.deployment:
+        with stores.Deployment(parsed_args.arguments) as self.deployment:
             status: int = super().run(parsed_args)  # type: ignore[misc]
         return status
 

@@ -68,7 +68,7 @@ class Gc(commands.WithStatus, lister.Lister):
         if parsed_args.after and not parsed_args.store:
             raise ValueError('--after needs --store: it names a container '
                              'of one store.')
-        with stores.Deployment(parsed_args.config_files) as deployment:
+        with stores.Deployment(parsed_args.arguments) as deployment:
             waiting = stores.chosen(deployment.ours(), parsed_args.store)
             rows: list[tuple[Any, ...]] = []
             while waiting and self.status != commands.INTERRUPTED:

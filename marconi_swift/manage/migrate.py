@@ -48,7 +48,7 @@ class Migrate(
         parser = super().get_parser(prog_name)
         parser.add_argument(
             '--from-config-file', action='append', metavar='PATH',
-            dest='source_files', required=True,
+            dest='source', type='--config-file={}'.format, required=True,
             help='configuration of the Zaqar to copy from; can be given '
                  'several times')
         commands.add_project_argument(parser, required=True)
@@ -72,7 +72,7 @@ class Migrate(
         self._terms = copying.Terms(
             parsed_args.include_claimed, parsed_args.dry_run,
             parsed_args.verify)
-        with stores.Deployment(parsed_args.source_files) as self._source:
+        with stores.Deployment(parsed_args.source) as self._source:
             wanted = parsed_args.names or [
                 name for _, name in queues.of_project(
                     self._source.control, self._project, '')]

@@ -30,18 +30,25 @@ def unknown(conf: cfg.ConfigOpts, group: str) -> list[str]:
     known = options.known_names(conf, group)
     return [
         f'{name} in [{group}]' + _alike(name, known)
-        for name in dict.fromkeys(_names(conf.config_file or (), group))
+        for name in dict.fromkeys(_names(_files(conf), group))
         if name.replace('-', '_') not in known]
 
 
-def _names(files: Iterable[str], group: str) -> Iterator[str]:
+def _files(conf: cfg.ConfigOpts) -> Iterator[pathlib.Path]:
+    """What was read."""
+    yield from map(pathlib.Path, conf.config_file or ())
+    for folder in conf.config_dir or ():
+        yield from sorted(pathlib.Path(folder).glob('*.conf'))
+
+
+def _names(files: Iterable[pathlib.Path], group: str) -> Iterator[str]:
     """Names that files set in a group."""
     for file in files:
         parser = configparser.RawConfigParser(
             strict=False, allow_no_value=True, default_section='')
         # What oslo.config could read, this may not: then it finds nothing.
         try:
-            parser.read_string(pathlib.Path(file).read_text())
+            parser.read_string(file.read_text())
         except configparser.Error:
             continue
         if parser.has_section(group):

@@ -12,10 +12,11 @@
 """The command ``marconi-swift-status``: is a deployment ready for upgrade?
 
 Changes nothing. ``marconi-swift-status upgrade check`` ends with 0 if it is,
-1 if something is worth a look, 2 if something is in the way, and 255 if it
-could not look.
+1 if something is worth a look, 2 if something is in the way, and 255 if there
+is no configuration to look at.
 """
 
+import argparse
 from collections.abc import Iterator
 from collections.abc import Sequence
 import contextlib
@@ -32,6 +33,7 @@ from marconi_swift import driver as drivers
 from marconi_swift import names
 from marconi_swift import records
 from marconi_swift.control import registry
+from marconi_swift.manage import commands
 from marconi_swift.manage import stores
 
 #: Containers of a store, and objects of a container or registry, that are
@@ -42,17 +44,24 @@ _SAMPLE_READ = 100
 #: What is named of what is found.
 _NAMED = 5
 
+_COULD_NOT_LOOK = 255
+
 
 class Checks(upgradecheck.UpgradeCommands):
     """What is looked at before processes are started with a new release."""
 
-    def __init__(self, conf: cfg.ConfigOpts) -> None:
-        self._conf = conf
+    def __init__(self, arguments: Sequence[str]) -> None:
+        """Check a deployment.
+
+        :param arguments: what finds its configuration; see
+            :func:`.stores.read`.
+        """
+        self._arguments = arguments
 
     def _options(self) -> upgradecheck.Result:
         """Whether the options are right, and none is deprecated."""
         with _warnings() as said, self._opened() as deployment:
-            for store in deployment.ours():
+            for store in _stores(deployment):
                 deployment.opened(store)
         if said:
             return upgradecheck.Result(
@@ -87,7 +96,7 @@ class Checks(upgradecheck.UpgradeCommands):
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[stores.Deployment]:
-        with stores.Deployment(self._conf.config_file) as deployment:
+        with stores.Deployment(self._arguments) as deployment:
             yield deployment
 
     @staticmethod
@@ -114,9 +123,21 @@ class Checks(upgradecheck.UpgradeCommands):
     )
 
 
+def _stores(deployment: stores.Deployment) -> list[stores.Store]:
+    """The message stores of this driver.
+
+    :raises marconi_swift.manage.stores.NothingOfOurs: there is none, and the
+        management store is not this driver's either.
+    """
+    if isinstance(deployment.control, drivers.ControlDriver):
+        return deployment.any_of_ours()
+    return deployment.ours()
+
+
 def _accounts(deployment: stores.Deployment) -> list[Any]:
     """The accounts of all stores of this driver."""
-    found = [deployment.opened(store).account for store in deployment.ours()]
+    found = [deployment.opened(store).account
+             for store in _stores(deployment)]
     if isinstance(deployment.control, drivers.ControlDriver):
         found.insert(0, deployment.control.account)
     return found
@@ -168,8 +189,15 @@ def _warnings() -> Iterator[list[str]]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the checks; return what ``sys.exit`` is to be given."""
-    conf = cfg.ConfigOpts()
-    status: int = upgradecheck.main(
-        conf, stores.PROJECT, Checks(conf),
-        argv=sys.argv[1:] if argv is None else list(argv))
+    argv = sys.argv[1:] if argv is None else list(argv)
+    parser = argparse.ArgumentParser(add_help=False)
+    commands.add_arguments(parser)
+    given, _ = parser.parse_known_args(argv)
+    try:
+        status: int = upgradecheck.main(
+            cfg.ConfigOpts(), stores.PROJECT, Checks(given.arguments),
+            argv=argv)
+    except cfg.Error as exc:
+        sys.stderr.write(f'{exc}\n')
+        return _COULD_NOT_LOOK
     return status

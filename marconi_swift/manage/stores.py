@@ -43,16 +43,22 @@ class NothingOfOurs(Exception):
     """No message store of this configuration is this driver's."""
 
 
-def read(config_files: Sequence[str] | None) -> cfg.ConfigOpts:
+def named(*config_files: str) -> list[str]:
+    """The arguments that name configuration files, the last of which wins."""
+    return [f'--config-file={file}' for file in config_files]
+
+
+def read(arguments: Sequence[str] = ()) -> cfg.ConfigOpts:
     """Read Zaqar's configuration, with the options that drivers need.
 
-    :param config_files: None for Zaqar's usual places.
+    :param arguments: what ``zaqar-server`` is given to find it, in its order;
+        without any, it is in Zaqar's usual places.
+    :raises oslo_config.cfg.Error: it is not there, or can not be read.
     """
     conf = cfg.ConfigOpts()
     # Zaqar's own swift driver looks at its option debug.
     log.register_options(conf)
-    conf(args=[], project=PROJECT, prog='zaqar',
-         default_config_files=list(config_files) if config_files else None)
+    conf(args=list(arguments), project=PROJECT, prog='zaqar')
     register(conf)
     return conf
 
@@ -86,13 +92,14 @@ class Deployment:
     Close it at the end, or use it in ``with``.
     """
 
-    def __init__(self, config_files: Sequence[str] | None) -> None:
+    def __init__(self, arguments: Sequence[str] = ()) -> None:
         """Open the management store.
 
+        :param arguments: what finds the configuration; see :func:`read`.
         :raises zaqar.common.errors.InvalidDriver: its settings are wrong.
         """
-        self._config_files = config_files
-        self.conf = read(config_files)
+        self._arguments = arguments
+        self.conf = read(arguments)
         self.control = _load(self.conf, control_mode=True)
         self._opened: dict[str, Any] = {}
 
@@ -125,18 +132,22 @@ class Deployment:
 
         :raises NothingOfOurs: there is none.
         """
-        found = [store for store in self.stores()
-                 if store.scheme == options.SCHEME]
+        found = self.any_of_ours()
         if not found:
             raise NothingOfOurs(
                 'Neither message_store in [drivers] nor a pool is '
                 f'{options.SCHEME} in {self.files()}.')
         return found
 
+    def any_of_ours(self) -> list[Store]:
+        """The same, if there is any."""
+        return [store for store in self.stores()
+                if store.scheme == options.SCHEME]
+
     def files(self) -> str:
-        """The configuration files, for a message."""
-        return ', '.join(self.conf.config_file or ()) or (
-            'no configuration file')
+        """The configuration files and their folders, for a message."""
+        found = (*(self.conf.config_file or ()), *(self.conf.config_dir or ()))
+        return ', '.join(found) or 'no configuration file'
 
     def configured(self) -> Store:
         """The message store of the configuration itself."""
@@ -221,7 +232,7 @@ class Deployment:
     def _pool(self, pool: dict[str, Any]) -> Store:
         return Store(
             pool['name'], pool['uri'].partition(':')[0], functools.partial(
-                _open_pool, self._config_files, self.control, pool))
+                _open_pool, self._arguments, self.control, pool))
 
 
 def chosen(known: list[Store], name: str | None) -> list[Store]:
@@ -238,19 +249,17 @@ def chosen(known: list[Store], name: str | None) -> list[Store]:
 
 
 def _open_pool(
-    config_files: Sequence[str] | None, control: Any, pool: dict[str, Any],
+    arguments: Sequence[str], control: Any, pool: dict[str, Any],
 ) -> Any:
-    return _load(pool_conf(config_files, pool), control_driver=control)
+    return _load(pool_conf(arguments, pool), control_driver=control)
 
 
-def pool_conf(
-    config_files: Sequence[str] | None, pool: dict[str, Any],
-) -> Any:
+def pool_conf(arguments: Sequence[str], pool: dict[str, Any]) -> Any:
     """The configuration as one pool changes it."""
     # A configuration of its own: one pool's settings would stay in it, and
     # become those of the next.
     return utils.dynamic_conf(
-        pool['uri'], pool['options'], conf=read(config_files))
+        pool['uri'], pool['options'], conf=read(arguments))
 
 
 def _load(conf: Any, **kwargs: Any) -> Any:

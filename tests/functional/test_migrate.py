@@ -67,7 +67,8 @@ class MigrateTest(testtools.TestCase):
                         'management_store': management_store}, **sections})
         with open(self.source_path, 'w') as file:
             parser.write(file)
-        self.source = stores.Deployment([self.source_path])
+        self.source = stores.Deployment(
+            stores.named(self.source_path))
         self.addCleanup(self.source.close)
         self.origin = self.source.opened(self.source.configured())
         self.source.queues(self.origin).create(

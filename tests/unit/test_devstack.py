@@ -56,7 +56,7 @@ class PluginTest(testtools.TestCase):
 
     def drivers(self, path: str) -> tuple[Any, Any]:
         """Make both drivers of a zaqar.conf, which must be ours."""
-        conf = stores.read([path])
+        conf = stores.read(stores.named(path))
         self.assertEqual(options.SCHEME, conf.drivers.management_store)
         self.assertEqual(options.SCHEME, conf.drivers.message_store)
         control = driver.ControlDriver(conf, None)
@@ -300,7 +300,7 @@ class TestSettings(PluginTest):
 
             machine.stack()
 
-            conf = stores.read([machine.started_conf])
+            conf = stores.read(stores.named(machine.started_conf))
             self.assertEqual(options.SCHEME, conf.drivers.message_store)
             self.assertEqual('sqlalchemy', conf.drivers.management_store)
             self.assertNotIn(
@@ -486,7 +486,7 @@ class TestJobs(PluginTest):
 
             machine.stack()
 
-            conf = stores.read([machine.started_conf])
+            conf = stores.read(stores.named(machine.started_conf))
             self.assertEqual(options.SCHEME, conf.drivers.message_store)
 
 

@@ -501,13 +501,16 @@ class TestGcOfPools(ManageTest):
              ('marconi-swift', 'marconi:messages:p:half', 0, 1, True)],
             self.gc())
 
+    def ours(self) -> list[stores.Store]:
+        return stores.Deployment(stores.named(self.path)).ours()
+
     def test_leaves_them_out_where_they_are_not_used(self) -> None:
         self.pool('a')
         self.fill('a')
         self.configure({})
 
         self.assertEqual(['marconi-swift'], [
-            store.name for store in stores.Deployment([self.path]).ours()])
+            store.name for store in self.ours()])
         self.assertEqual([], self.gc())
         self.assertEqual(2, len(self.left('a')))
 
@@ -518,12 +521,12 @@ class TestGcOfPools(ManageTest):
         self.pool('ours')
 
         self.assertEqual(['ours'], [
-            store.name for store in stores.Deployment([self.path]).ours()])
+            store.name for store in self.ours()])
         self.assertEqual([], self.gc())
 
     def test_opens_drivers_that_post_and_claim(self) -> None:
         self.pool('a', container_prefix='one')
-        [store] = stores.Deployment([self.path]).ours()
+        [store] = self.ours()
 
         opened = store.open()
 

@@ -31,12 +31,15 @@ class StatusTest(test_sweeping.SweepingTest):
         self.useFixture(fixtures.MonkeyPatch(
             'oslo_log.versionutils._deprecated_messages_sent', {}))
 
-    def check(self) -> dict[str, tuple[int, str]]:
-        """Run it; result and details by the name of the check."""
+    def check(self, *config: str) -> dict[str, tuple[int, str]]:
+        """Run it; result and details by the name of the check.
+
+        :param config: what finds the configuration, if not its path.
+        """
         with contextlib.redirect_stdout(io.StringIO()) as output:
             self.status = status.main([
-                '--config-file', self.drivers.path, 'upgrade', 'check',
-                '--json'])
+                *(config or ('--config-file', self.drivers.path)),
+                'upgrade', 'check', '--json'])
         return {found['check']: (found['result'], found['details'])
                 for found in json.loads(output.getvalue())['checks']}
 
@@ -104,3 +107,49 @@ class StatusTest(test_sweeping.SweepingTest):
         self.assertIn("'magic'", self.check()['Options'][1])
 
         self.assertEqual(2, self.status)
+
+    def test_message_stores_of_another_driver_are_not_looked_at(self) -> None:
+        path = pathlib.Path(self.drivers.path)
+        path.write_text(path.read_text().replace(
+            'message_store = marconi-swift', 'message_store = mongodb'))
+        self.put('marconi:queues', 'p:new', 'application/json')
+        self.put(self.container, 'odd', 'text/plain')
+
+        found = self.check()
+
+        self.assertEqual([(0, None), (0, None)], [
+            found['Options'], found['Stores']])
+        self.assertIn('queues p:new: written', found['Stored formats'][1])
+
+    def test_stores_of_other_drivers_are_a_failure(self) -> None:
+        path = pathlib.Path(self.drivers.path)
+        path.write_text(path.read_text().replace(
+            'management_store = marconi-swift', 'management_store = sqlalchemy'
+        ).replace('message_store = marconi-swift', 'message_store = mongodb'))
+
+        self.assertIn('nor a pool is marconi-swift', self.check()['Stores'][1])
+
+        self.assertEqual(2, self.status)
+
+    def test_a_configuration_is_found_as_zaqar_finds_it(self) -> None:
+        path = pathlib.Path(self.drivers.path)
+        folder = path.with_name('conf.d')
+        folder.mkdir()
+        folder.joinpath('wrong.conf').write_text(
+            path.read_text().replace('auth_type = none', 'auth_type = magic'))
+
+        self.assertIn("'magic'", self.check(
+            '--config-dir', str(folder))['Options'][1])
+        self.assertEqual((0, None), self.check(
+            '--config-dir', str(folder), '--config-file', str(path),
+        )['Options'])
+
+    def test_a_configuration_that_is_not_there_can_not_be_looked_at(
+        self,
+    ) -> None:
+        missing = f'{self.drivers.path}.not'
+        with contextlib.redirect_stderr(io.StringIO()) as said:
+            found = status.main(['--config-file', missing, 'upgrade', 'check'])
+
+        self.assertEqual(255, found)
+        self.assertIn(missing, said.getvalue())
