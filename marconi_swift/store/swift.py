@@ -213,6 +213,8 @@ class _Login:
             timeout=settings.timeout, user_agent=_USER_AGENT)
         self._lock = threading.Lock()
         self._endpoint = settings.endpoint_override
+        #: The one that was handed out last.
+        self._token: str | None = None
         #: Why no token could be had, the last time.
         self._failure: errors.SwiftError | None = None
         self._barred_until = 0.0
@@ -255,14 +257,19 @@ class _Login:
                 'The service catalogue names no endpoint for '
                 f'{dict(self._settings.endpoint_filter)}: correct these '
                 'options, or set endpoint_override.')
+        self._token = token
         return self._endpoint.rstrip('/'), token
 
     def renew(self, refused: str) -> None:
-        """Give up a token, unless another thread did so already."""
-        with self._lock, _translated(
-                'authentication', errors.Unreachable):
-            if self._auth.get_token(self._session) == refused:
+        """Give up a token, unless another thread did so already.
+
+        Nothing is asked here: whoever wants the next one asks for it, and
+        the others share what comes of that.
+        """
+        with self._lock:
+            if self._token == refused:
                 self._auth.invalidate()
+                self._token = None
 
 
 def _path(

@@ -218,7 +218,9 @@ class TestRequests(TransportTest):
         def refused_late(*args: Any, **kwargs: Any) -> Any:
             # Another thread was refused with the same token, and is back.
             if login.tokens == 1:
-                login.invalidate()
+                other = transport._login.get()
+                other.renew('token-1')
+                other.get()
                 return types.SimpleNamespace(
                     status=401, headers={}, data=b'')
             return types.SimpleNamespace(
@@ -320,6 +322,33 @@ class TestErrors(TransportTest):
         now.return_value += 3
         self.assertRaises(errors.Unauthorized, transport.request, 'GET')
         self.assertEqual(2, login.get_token.call_count)
+
+    def test_of_revoked_credentials_are_shared_by_all_who_had_them(
+        self,
+    ) -> None:
+        login, all_sent = mock.Mock(), threading.Barrier(8, timeout=10)
+        login.get_token.return_value = 'token'
+
+        def revoke() -> None:
+            login.get_token.side_effect = ksa_errors.Unauthorized('no')
+            login.get_token.reset_mock()
+
+        def refuse(*args: Any, **kwargs: Any) -> Any:
+            all_sent.wait()
+            return types.SimpleNamespace(status=401, headers={}, data=b'')
+
+        login.invalidate.side_effect = revoke
+        self.connection.request.side_effect = refuse
+        transport = swift.SwiftTransport(_settings(make_auth=lambda: login))
+
+        with futures.ThreadPoolExecutor(8) as threads:
+            asked = [threads.submit(transport.request, 'GET')
+                     for _ in range(8)]
+
+        self.assertEqual(
+            {errors.Unauthorized}, {type(each.exception()) for each in asked})
+        self.assertEqual(1, login.invalidate.call_count)
+        self.assertEqual(1, login.get_token.call_count)
 
     def test_of_a_silent_keystone_are_over_when_it_answers(self) -> None:
         login = mock.Mock()
