@@ -17,6 +17,7 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from concurrent import futures
 import functools
+import threading
 from typing import TypeVar
 
 from marconi_swift.store import per_process
@@ -66,6 +67,7 @@ class FanOut:
         """As :meth:`each`, with the exception in the place of a result."""
         todo = collections.deque(enumerate(items))
         outcomes: list[_R | Exception] = [LookupError()] * len(todo)
+        done = threading.Semaphore(0)
 
         def work() -> None:
             while True:
@@ -78,13 +80,34 @@ class FanOut:
                 except Exception as exc:
                     # Handed to the caller, in the place of the result.
                     outcomes[index] = exc
+                finally:
+                    done.release()
 
-        helpers = [
-            _threads(self._width).get().submit(work)
-            for _ in range(min(len(todo), self._width) - 1)]
+        # Those who come when all is done find nothing, and keep nothing in
+        # memory while they wait for a thread.
+        offered = [work]
+        self._call_helpers(offered, min(len(todo), self._width) - 1)
         work()
-        for helper in helpers:
-            # One that never got a thread has nothing left to do.
-            if not helper.cancel():
-                helper.result()
+        for _ in outcomes:
+            done.acquire()
+        offered.clear()
         return outcomes
+
+    def _call_helpers(
+        self, offered: list[Callable[[], None]], count: int,
+    ) -> None:
+        """Let threads of the pool do what is offered, if there are any."""
+        def help_out() -> None:
+            for work in list(offered):
+                work()
+
+        threads = _threads(self._width).get()
+        for _ in range(count):
+            try:
+                threads.submit(help_out)
+            except RuntimeError:
+                # No thread could be started, or the interpreter is about to
+                # end. A thread that is there may help all the same: what
+                # could not be given one of its own waits for it
+                # (concurrent.futures.ThreadPoolExecutor.submit).
+                return

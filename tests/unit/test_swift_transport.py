@@ -326,6 +326,9 @@ class TestErrors(TransportTest):
     def test_of_revoked_credentials_are_shared_by_all_who_had_them(
         self,
     ) -> None:
+        # However late a thread comes.
+        self.useFixture(fixtures.MonkeyPatch(
+            'marconi_swift.store.swift._BARRED', 60))
         login, all_sent = mock.Mock(), threading.Barrier(8, timeout=10)
         login.get_token.return_value = 'token'
 
