@@ -53,6 +53,10 @@ from marconi_swift.store import objects
 
 LOG = logging.getLogger(__name__)
 
+#: Seconds after which the claims are listed again, to see whether those that
+#: hold messages still do.
+_BELIEVED = 60.0
+
 
 @dataclasses.dataclass(frozen=True)
 class Attempt:
@@ -251,7 +255,10 @@ class _Taking:
         if until is None:
             return False
         # The message may say more: that of a renewal which nobody finished.
-        self._contention.learn_rightful(message_id, held, until)
+        # The record may be withdrawn: its claimer may not know yet that it
+        # was stored.
+        self._contention.learn_rightful(
+            message_id, held, min(until, self._others_now + _BELIEVED))
         return True
 
     def _listed(self, message_id: str) -> Mapping[str, int]:

@@ -399,6 +399,24 @@ class TestClaim(ClaimTest):
         self.assertEqual(
             [posted], [message['id'] for message in self.claim()[1]])
 
+    def test_that_is_withdrawn_late_holds_up_nobody_for_its_ttl(
+        self,
+    ) -> None:
+        [posted] = self.post(1, ttl=7200)
+        claim, _ = self.claim(ttl=3600)
+        settings = self.drivers.data.account.settings
+        self.pass_time(
+            2 * settings.claim_attempt_limit + settings.clock_skew + 1)
+        # Here others are known to have it.
+        self.assertEqual((None, []), self.claim())
+
+        self.drivers.data.account.store.delete(
+            names.claims('marconi', 'p', 'q'), f'claim/{claim}')
+
+        self.pass_time(61)
+        self.assertEqual(
+            [posted], [message['id'] for message in self.claim()[1]])
+
     def test_that_cannot_be_withdrawn_is_told_of(self) -> None:
         self.post(1, ttl=7200)
         for method, outcome in (
