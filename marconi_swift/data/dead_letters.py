@@ -14,7 +14,6 @@
 from collections.abc import Callable
 import dataclasses
 import reprlib
-import threading
 from typing import Any
 
 from zaqar.storage import errors
@@ -24,6 +23,7 @@ from marconi_swift import names
 from marconi_swift import notices
 from marconi_swift import records
 from marconi_swift.data import listing
+from marconi_swift.data import once
 from marconi_swift.data import spread
 from marconi_swift.store import errors as store_errors
 from marconi_swift.store import objects
@@ -55,19 +55,11 @@ class DeadLetters:
     project: str | None
     #: See :func:`marconi_swift.data.pools.joins`.
     joins: Callable[..., bool]
-    _lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
-    #: What was found; None until it is asked for.
-    _found: list[_Rule | None] | None = None
-    #: Whether there is a dead letter queue to move messages to; None until
-    #: it was looked for.
-    _open: bool | None = None
 
-    def _rule(self) -> _Rule | None:
-        """Read the rule, once for all messages of a claim."""
-        with self._lock:
-            if self._found is None:
-                self._found = [self._read_rule()]
-            return self._found[0]
+    def __post_init__(self) -> None:
+        # Once for all messages of a claim.
+        self._rule = once.Once(self._read_rule)
+        self._opened = once.Once(self._open)
 
     def _read_rule(self) -> _Rule | None:
         try:
@@ -117,7 +109,7 @@ class DeadLetters:
         """
         if not message.claim_count:
             return False
-        rule = self._rule()
+        rule = self._rule.get()
         return rule is not None and message.claim_count >= rule.max_claims
 
     def bury(self, found: listing.Read) -> bool:
@@ -132,10 +124,8 @@ class DeadLetters:
             letter queue is in another pool, where nobody would find it.
         :raises marconi_swift.store.errors.SwiftError: the original is left.
         """
-        rule = self._rule()
-        if rule is None:
-            raise ValueError('this queue has no dead letter queue')
-        if not self._opened(rule):
+        rule = self._its_rule()
+        if not self._opened.get():
             return False
         message = dataclasses.replace(
             found.message, hold=None, delayed_until=0.0)
@@ -165,28 +155,30 @@ class DeadLetters:
             names.home(self._source, message.id), message.id)
         return True
 
-    def _opened(self, rule: _Rule) -> bool:
-        """Whether messages can be moved, once for all those of a claim.
+    def _its_rule(self) -> _Rule:
+        rule = self._rule.get()
+        if rule is None:
+            raise ValueError('this queue has no dead letter queue')
+        return rule
+
+    def _open(self) -> bool:
+        """Whether messages can be moved.
 
         Creates the dead letter queue, as Zaqar would: its place in the
         catalogue comes first. It is of the flavor of its queue, or Zaqar
         would choose another pool for it when its metadata are changed.
         """
-        with self._lock:
-            if self._open is None:
-                exists = self.queue_controller.exists(
-                    rule.queue, self.project)
-                joined = self.joins(
-                    rule.queue, self.project, self.queue, exists=exists)
-                if not joined:
-                    self._tell_of_pools(rule)
-                elif not exists:
-                    self.queue_controller.create(
-                        rule.queue, project=self.project,
-                        metadata={'_flavor': rule.flavor} if rule.flavor
-                        else None)
-                self._open = joined
-            return self._open
+        rule = self._its_rule()
+        exists = self.queue_controller.exists(rule.queue, self.project)
+        joined = self.joins(
+            rule.queue, self.project, self.queue, exists=exists)
+        if not joined:
+            self._tell_of_pools(rule)
+        elif not exists:
+            self.queue_controller.create(
+                rule.queue, project=self.project,
+                metadata={'_flavor': rule.flavor} if rule.flavor else None)
+        return joined
 
     def _tell_of_pools(self, rule: _Rule) -> None:
         notices.warn(

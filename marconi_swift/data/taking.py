@@ -35,7 +35,6 @@ import enum
 import itertools
 import math
 import random
-import threading
 import time
 
 from oslo_log import log as logging
@@ -47,6 +46,7 @@ from marconi_swift.data import claim_records
 from marconi_swift.data import contention
 from marconi_swift.data import dead_letters
 from marconi_swift.data import listing
+from marconi_swift.data import once
 from marconi_swift.data import spread
 from marconi_swift.store import errors
 from marconi_swift.store import objects
@@ -182,11 +182,11 @@ class _Taking:
         self._contended = False
         #: Whether candidates were tried for, and left out for want of time.
         self._tried = self._late = False
-        self._lock = threading.Lock()
-        #: Claims that were listed, and those whose records were read: once
-        #: for all candidates, so while the others wait at the lock.
-        self._holders: Mapping[str, Mapping[str, int]] | None = None
-        self._read: dict[str, records.Claim | None] = {}
+        #: Claims that were listed, and those whose records were read, for
+        #: all candidates.
+        self._holders = once.Once(lambda: queue.claims.holders(
+            self._others_now, queue.parts.count))
+        self._read: dict[str, once.Once[records.Claim | None]] = {}
 
     def run(self) -> list[listing.Read]:
         candidates = self._candidates()
@@ -250,8 +250,7 @@ class _Taking:
 
     def _listed_as_held(self, message_id: str, held: records.Hold) -> bool:
         """Whether a claim's row says that it won a message."""
-        with self._lock:
-            until = self._listed(message_id).get(held.claim)
+        until = self._listed(message_id).get(held.claim)
         if until is None:
             return False
         # The message may say more: that of a renewal which nobody finished.
@@ -263,10 +262,7 @@ class _Taking:
 
     def _listed(self, message_id: str) -> Mapping[str, int]:
         """Live claims whose rows say that they won a message, until when."""
-        if self._holders is None:
-            self._holders = self._queue.claims.holders(
-                self._others_now, self._queue.parts.count)
-        return self._holders.get(records.digest(message_id), {})
+        return self._holders.get().get(records.digest(message_id), {})
 
     def _recorded(self, message_id: str) -> bool:
         """Whether a live claim's record lists a message.
@@ -274,9 +270,8 @@ class _Taking:
         Searched for by the claims' listing, which was read when all who
         were trying for the message before had recorded what they won.
         """
-        with self._lock:
-            return any(self._holds(claim, message_id)
-                       for claim in self._listed(message_id))
+        return any(self._holds(claim, message_id)
+                   for claim in self._listed(message_id))
 
     def _holds(
         self, claim_id: str, message_id: str, until: float = 0.0,
@@ -287,9 +282,8 @@ class _Taking:
             to the message and its gate before the record, whose replicas
             may have missed it.
         """
-        if claim_id not in self._read:
-            self._read[claim_id] = self._queue.claims.read(claim_id)
-        claim = self._read[claim_id]
+        claim = self._read.setdefault(claim_id, once.Once(
+            lambda: self._queue.claims.read(claim_id))).get()
         if claim is None:
             return False
         return message_id in claim.won and (
@@ -449,5 +443,4 @@ class _Taking:
         """Whether a name in a gate or a message counts for nothing."""
         if hold.until > self._others_now and not self._settled(hold):
             return False
-        with self._lock:
-            return not self._holds(hold.claim, message_id, hold.until)
+        return not self._holds(hold.claim, message_id, hold.until)

@@ -13,7 +13,6 @@
 
 import collections
 from collections.abc import Sequence
-import contextlib
 import datetime
 import functools
 import itertools
@@ -712,14 +711,29 @@ class TestDeadLetters(ClaimTest):
         for _ in range(2):
             claim_id, _messages = self.claim(limit=20)
             self.claims.delete('q', claim_id, project='p')
-        self.swift.faults.append(fake_swift.Fault(
-            1, 'before', 503, lambda request: request.method == 'HEAD'
-            and request.container == 'marconi:queues'))
+        asked = []
 
-        with contextlib.suppress(errors.ConnectionError):
-            self.claim(limit=20)
+        def is_there_one(request: fake_swift.Request) -> bool:
+            if (request.method, request.container) != (
+                    'HEAD', 'marconi:queues'):
+                return False
+            asked.append(request.name)
+            return True
 
+        self.swift.faults.append(
+            fake_swift.Fault(1, 'before', 503, is_there_one))
+
+        self.assertRaises(errors.ConnectionError, self.claim, limit=20)
+
+        self.assertEqual(1, len(asked))
+        self.assertFalse(self.queues.exists('dead', project='p'))
+        settings = self.drivers.data.account.settings
+        self.pass_time(
+            2 * settings.claim_attempt_limit + settings.clock_skew + 1)
+        self.assertEqual((None, []), self.claim(limit=20))
         self.assertTrue(self.queues.exists('dead', project='p'))
+        self.assertEqual(20, len(list(next(self.messages.list(
+            'dead', project='p', limit=20, echo=True)))))
 
     def test_stay_where_no_other_queue_is_named(self) -> None:
         [posted] = self.post('bad')
