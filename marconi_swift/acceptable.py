@@ -18,11 +18,15 @@ such a value would fail every answer that it is part of: the listing of its
 queue, or a claim that it is won by, for as long as it lives. So would
 infinity, for all clients but those in Python: it reads JSON's ``1e400`` as
 that, and ``NaN`` and ``Infinity``, and writes them, though they are no JSON.
-And what came in MessagePack, JSON may have no word for.
+What came in MessagePack, JSON may have no word for; and MessagePack has none
+for integers of more than 64 bits, so that whoever is to be answered in it,
+over a WebSocket, would lose the connection instead.
 """
 
+from collections.abc import Iterator
 from collections.abc import Mapping
 import itertools
+import re
 import reprlib
 from typing import Any
 
@@ -37,6 +41,10 @@ MAX_DEPTH = 500
 
 #: The last second that Python's dates can say, of the year 9999.
 _LATEST = 253_402_300_799
+
+#: The integers that MessagePack has, and what all others look like.
+_INTEGERS = range(-2 ** 63, 2 ** 64)
+_LONG = re.compile(rb'[0-9]{19}')
 
 #: What JSON has lists and objects of.
 _NESTING = (Mapping, list, tuple)
@@ -79,6 +87,12 @@ def dump(value: Any, what: str) -> bytes:
             jsonutils.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError:
             raise Unacceptable(f'UTF-8 can not write {what}.') from None
+    # They may be texts.
+    if _LONG.search(dumped) and any(
+            isinstance(each, int) and each not in _INTEGERS
+            for each in _everything_in(value)):
+        raise Unacceptable(
+            f'An integer is in {what} that 64 bits can not say.')
     return dumped
 
 
@@ -115,12 +129,20 @@ def _too_deep(what: str) -> Unacceptable:
 
 
 def _is_deeper(value: Any, most: int) -> bool:
+    levels = itertools.islice(_levels(value), most, None)
+    return any(isinstance(each, _NESTING) for each in next(levels, ()))
+
+
+def _everything_in(value: Any) -> Iterator[Any]:
+    """A value, and those that it is made of."""
+    return itertools.chain.from_iterable(_levels(value))
+
+
+def _levels(value: Any) -> Iterator[list[Any]]:
     level = [value]
-    for _ in range(most):
+    while level:
+        yield level
         level = list(itertools.chain.from_iterable(map(_children, level)))
-        if not level:
-            return False
-    return any(isinstance(each, _NESTING) for each in level)
 
 
 def _children(value: Any) -> Any:

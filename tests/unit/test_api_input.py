@@ -19,6 +19,7 @@ import traceback
 from typing import Any
 
 import fixtures
+import msgpack
 import testtools
 
 import marconi_swift
@@ -139,6 +140,25 @@ class TestBodies(ApiTest):
             status, _ = self.api.websocket('message_post', {
                 'queue_name': 'q', 'messages': [{'body': body, 'ttl': 300}]})
             self.assertEqual(400, status)
+
+
+    def test_that_messagepack_can_not_say_are_refused(self) -> None:
+        """Over a WebSocket, JSON is read as Python reads it."""
+        least, most = -2 ** 63, 2 ** 64 - 1
+        fine = [least, {'a': [most]}, '9' * 40, 1e30, ['1' * 19]]
+        for number in (least - 1, most + 1, 10 ** 30):
+            for body in (number, {'a': [{'b': number}]}):
+                self.assertRaises(OverflowError, msgpack.packb, body)
+                self.assertEqual(400, self.post_over_websocket(*fine, body))
+
+        self.assertEqual(201, self.post_over_websocket(*fine))
+        self.assertEqual(fine, self.bodies())
+        self.assertTrue(msgpack.packb(fine))
+
+    def post_over_websocket(self, *bodies: Any) -> int:
+        return self.api.websocket('message_post', {
+            'queue_name': 'q', 'messages': [
+                {'body': body, 'ttl': 300} for body in bodies]})[0]
 
 
 class TestMessagePack(ApiTest):
