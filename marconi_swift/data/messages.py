@@ -118,8 +118,8 @@ class MessageController(storage.Message):
                     # It may have been deleted while the room was made.
                     self._check_queue(queue, project)
                 self._check_time(began)
-        except (store_errors.SwiftError, errors.QueueDoesNotExist,
-                acceptable.Unacceptable):
+        except Exception:
+            # Whose management store it is decides what that raises.
             self._take_back(parts.first, stored)
             raise
         return [draft.message.id for draft in drafts]
@@ -387,12 +387,35 @@ class MessageController(storage.Message):
             message = listing.head(self._store, target.messages, message_id)
             if message is None:
                 return
-            if message.held(records.now()):
+            if self._is_claimed(target, message):
                 raise errors.MessageIsClaimed(message_id)
         elif not self._may_delete(target, message_id, claim, queue, project):
             return
         self._store.delete(
             names.home(target.messages, message_id), message_id)
+
+    def _is_claimed(
+        self, target: taking.Queue, message: records.Message,
+    ) -> bool:
+        """Whether a live claim holds a message, or is about to record that.
+
+        A claimer that lost, or died, leaves its name there for as long as
+        its claim would have lasted; so once it must have recorded what it
+        won, the records tell.
+        """
+        at = records.now()
+        hold = message.held(at)
+        if hold is None or not target.settled(hold, at):
+            return hold is not None
+
+        def holds(claim_id: str) -> bool:
+            claim = target.claims.current(claim_id, at)
+            return claim is not None and claim.holds(message.id, at)
+
+        # Whoever won it may have died before it put that right.
+        return holds(hold.claim) or any(map(
+            holds, target.claims.holders(at, target.parts.count).get(
+                records.digest(message.id), ())))
 
     def _may_delete(
         self, target: taking.Queue, message_id: str, claim_id: str,
@@ -474,7 +497,11 @@ class MessageController(storage.Message):
 
         Those returned are gone. One whose deletion Swift did not confirm is
         not returned; if it is still there, it can be taken again once the
-        attempt is over by all clocks.
+        attempt is over by all clocks. Until then it is hidden, also from
+        Zaqar's purge, which takes messages until it is given none.
+
+        :raises zaqar.storage.errors.ConnectionError: nothing was taken,
+            though something is there.
         """
         target = queues.queue(self.driver, queue, project)
         # What is won is deleted at once; it need be held no longer than
@@ -482,19 +509,22 @@ class MessageController(storage.Message):
         attempt = target.attempt(
             math.ceil(target.attempt_limit * 2 + target.clock_skew), grace=0)
         won = taking.take(target, attempt, limit)
-        if attempt.over:
+        if won and attempt.over:
             # Others may think it void by now.
-            return []
+            raise store_errors.SwiftError(
+                f'Taking messages out of queue {queue} took longer than '
+                'claim_attempt_limit. They are still there, and can be taken '
+                'when all who met this attempt know that it is over.')
         store = target.hurried(attempt).store
 
-        def delete(read: listing.Read) -> objects.Outcome:
+        def delete(read: taking.Won) -> objects.Outcome:
             store.check_time()
             return store.delete(
                 names.home(target.messages, read.message.id), read.message.id)
 
         outcomes = store.outcomes(delete, won)
         popped = [
-            read.message.released().shown(read.body, attempt.at)
+            read.before.released().shown(read.body, attempt.at)
             for read, outcome in zip(won, outcomes, strict=True)
             if outcome is objects.Outcome.DONE]
         for outcome in outcomes:

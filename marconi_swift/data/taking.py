@@ -36,6 +36,8 @@ import itertools
 import math
 import random
 import time
+from typing import Any
+from typing import NamedTuple
 
 from oslo_log import log as logging
 
@@ -141,9 +143,17 @@ class Queue:
                 > self.attempt_limit * 2 + self.clock_skew)
 
 
+class Won(NamedTuple):
+    """A message that was won: its record and body, and what it was before."""
+
+    message: records.Message
+    body: Any
+    before: records.Message
+
+
 def take(
     queue: Queue, attempt: Attempt, limit: int,
-) -> list[listing.Read]:
+) -> list[Won]:
     """Win up to ``limit`` messages, oldest first.
 
     Each message returned says so itself: it carries the attempt's hold, and
@@ -175,7 +185,7 @@ class _Taking:
         self._attempt = attempt
         self._limit = limit
         self._contention = contention.of_this_process.get()
-        self._won: list[listing.Read] = []
+        self._won: list[Won] = []
         #: Hints of messages that seemed to be free, but whose gate was shut.
         self._shut: list[records.Message] = []
         self._error: Exception | None = None
@@ -188,7 +198,7 @@ class _Taking:
             self._others_now, queue.parts.count))
         self._read: dict[str, once.Once[records.Claim | None]] = {}
 
-    def run(self) -> list[listing.Read]:
+    def run(self) -> list[Won]:
         candidates = self._candidates()
         left: list[records.Message] = []
         while self._wants_more():
@@ -308,7 +318,7 @@ class _Taking:
 
     def _round(
         self, candidates: list[records.Message],
-        attempt: Callable[[records.Message], listing.Read | Miss],
+        attempt: Callable[[records.Message], Won | Miss],
     ) -> None:
         """Try all candidates at once, but those other threads are at.
 
@@ -317,13 +327,13 @@ class _Taking:
         """
         queue = self._queue
 
-        def begin(hint: records.Message) -> listing.Read | Miss:
+        def begin(hint: records.Message) -> Won | Miss:
             return Miss.LATE if self._attempt.half_over else attempt(hint)
 
         with self._contention.reserved(queue.messages, candidates) as mine:
             outcomes = queue.store.outcomes(begin, mine)
         for outcome in outcomes:
-            if isinstance(outcome, listing.Read):
+            if isinstance(outcome, Won):
                 self._won.append(outcome)
             elif isinstance(outcome, Exception):
                 self._error = self._error or outcome
@@ -332,12 +342,12 @@ class _Taking:
         self._contended = Miss.CONTENDED in outcomes
         self._contention.learn(queue.messages, self._contended)
 
-    def _approach(self, hint: records.Message) -> listing.Read | Miss:
+    def _approach(self, hint: records.Message) -> Won | Miss:
         # A claim that is over is still named in the gate, for as long as
         # Swift keeps that.
         return self._retake(hint) if hint.hold else self._try(hint)
 
-    def _try(self, hint: records.Message) -> listing.Read | Miss:
+    def _try(self, hint: records.Message) -> Won | Miss:
         """Try for a message that seems to be free."""
         if self._queue.gates.enter(
                 hint.id, self._attempt.mine) is gate.Entry.ENTERED:
@@ -354,7 +364,7 @@ class _Taking:
             self._shut.append(hint)
         return Miss.CONTENDED
 
-    def _retake(self, hint: records.Message) -> listing.Read | Miss:
+    def _retake(self, hint: records.Message) -> Won | Miss:
         """Try for a message whose gate may name somebody who is void."""
         queue = self._queue
         named = queue.gates.named(hint.id)
@@ -379,7 +389,7 @@ class _Taking:
             queue.gates.write(hint.id, self._attempt.mine)
         return self._go_through(hint.id)
 
-    def _go_through(self, message_id: str) -> listing.Read | Miss:
+    def _go_through(self, message_id: str) -> Won | Miss:
         """Having entered the gate: read, write, and look back."""
         queue, attempt = self._queue, self._attempt
         found = listing.read(queue.store, queue.messages, message_id,
@@ -409,7 +419,7 @@ class _Taking:
         if queue.dead_letters.due(message) and (
                 queue.dead_letters.bury(found)):
             return Miss.GONE
-        return listing.Read(taken, found.body)
+        return Won(taken, found.body, message)
 
     def _write(
         self, message: records.Message, holder: records.Pass,

@@ -14,7 +14,6 @@
 
 from collections.abc import Callable
 import dataclasses
-import functools
 import threading
 import time
 from typing import TypeVar
@@ -122,10 +121,20 @@ class Outages:
             'failed': outage.failed, 'left': outage.left})
 
 
-@functools.cache
+#: By the places of the Swifts.
+_known: dict[str, per_process.PerProcess[Outages]] = {}
+
+
 def of(place: str) -> per_process.PerProcess[Outages]:
     """What a process knows of one Swift, whose accounts fail together.
 
     :param place: as :attr:`marconi_swift.options.Settings.place` has it.
     """
-    return per_process.PerProcess(lambda: Outages(place))
+    # Whoever asks, and whoever else asks at that moment, gets the same.
+    return _known.setdefault(
+        place, per_process.PerProcess(lambda: Outages(place)))
+
+
+def forget() -> None:
+    """Let no outage go on."""
+    _known.clear()

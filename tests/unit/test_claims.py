@@ -13,6 +13,7 @@
 
 import collections
 from collections.abc import Sequence
+import dataclasses
 import datetime
 import functools
 import itertools
@@ -112,6 +113,49 @@ class TestDelete(ClaimTest):
         for claim in ('malformed', '', names.new_message_id(), 7):
             for message_id in (self.held, self.free):
                 self.refused(errors.ClaimDoesNotExist, message_id, claim)
+
+    def test_with_no_claim_of_what_nobody_won(self) -> None:
+        """A claimer that died leaves its name, and its claim no record."""
+        self.swift.faults.append(fake_swift.Fault(
+            1, 'before', store_errors.Unanswered('died'),
+            lambda request: (request.name or '').startswith('claim/')))
+        self.assertRaises(
+            errors.ConnectionError, self.claim, limit=1, ttl=3600)
+        settings = self.drivers.data.account.settings
+        bound = 2 * settings.claim_attempt_limit + settings.clock_skew
+
+        self.pass_time(bound - 1)
+        self.refused(errors.MessageIsClaimed, self.free, None)
+        self.pass_time(2)
+
+        self.delete(self.free)
+        self.assertRaises(errors.MessageDoesNotExist, self.get, self.free)
+
+    def test_with_no_claim_of_what_a_claim_holds_for_long(self) -> None:
+        self.delete(self.free)
+        [posted] = self.post(1, ttl=7200)
+        mine, _ = self.claim(limit=1, ttl=3600)
+        self.pass_time(600)
+
+        self.refused(errors.MessageIsClaimed, posted, None)
+
+        # Somebody who lost to it wrote his name there, and died.
+        self.blame(posted, names.new_message_id())
+        self.refused(errors.MessageIsClaimed, posted, None)
+        self.claims.delete('q', mine, project='p')
+        self.blame(posted, mine)
+        self.delete(posted)
+        self.assertRaises(errors.MessageDoesNotExist, self.get, posted)
+
+    def blame(self, message_id: str, claim: str | None) -> None:
+        """Let a message say that a claim of an hour ago has it."""
+        store = self.drivers.data.account.store
+        message = listing.head(store, self.container, message_id)
+        assert message and claim
+        store.annotate(
+            self.container, message_id, delete_at=message.delete_at,
+            content_type=dataclasses.replace(message, hold=records.Hold(
+                claim, int(records.now()) + 3600)).content_type())
 
     def test_with_a_claim_that_was_released(self) -> None:
         self.claims.delete('q', self.mine, project='p')
@@ -795,6 +839,21 @@ class TestPop(ClaimTest):
         self.assertEqual([], self.messages.pop('q', 100, project='p'))
         self.assertEqual((0, 2), self.stats())
 
+    def test_shows_them_as_they_were(self) -> None:
+        """Whatever it does to them meanwhile is no claim of anybody's."""
+        self.post('claimed before', ttl=60)
+        claim_id, _ = self.claim(ttl=1)
+        self.claims.delete('q', claim_id, project='p')
+        self.post('new', ttl=60)
+        self.pass_time(55)
+
+        popped = self.messages.pop('q', 10, project='p')
+
+        self.assertEqual(
+            [('claimed before', 1, 60, 55), ('new', 0, 60, 55)],
+            [(m['body'], m['claim_count'], m['ttl'], m['age'])
+             for m in popped])
+
     def test_returns_only_what_is_gone_for_certain(self) -> None:
         self.post(1, 2, 3, ttl=600)
         self.swift.faults.append(fake_swift.Fault(
@@ -851,7 +910,8 @@ class TestPop(ClaimTest):
 
         drivers.swift.on_step = on_step
 
-        self.assertEqual([], messages.pop('q', 2, project='p'))
+        self.assertRaises(
+            errors.ConnectionError, messages.pop, 'q', 2, project='p')
 
         listed = next(messages.list(
             'q', project='p', echo=True, include_claimed=True))

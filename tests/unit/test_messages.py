@@ -78,6 +78,26 @@ class TestPosting(QueueTest):
 
                 self.assertEqual([], self.bodies())
 
+    def test_takes_it_back_if_nobody_knows_whether_the_queue_is_there(
+        self,
+    ) -> None:
+        """Another driver's management store raises what it likes."""
+        self.drivers.control.queue_controller.create('lazy', project='p')
+        container = names.messages('marconi', 'p', 'lazy')
+        known = self.drivers.data.queue_controller.get_metadata
+        answers = [known, mock.Mock(side_effect=OSError('database'))]
+        self.useFixture(fixtures.MonkeyPatch(
+            'marconi_swift.control.queues.QueueController.get_metadata',
+            lambda *args, **kwargs: answers.pop(0)(*args[1:], **kwargs)))
+
+        self.assertRaises(
+            OSError, self.messages.post, 'lazy', [{'ttl': 60, 'body': 1}],
+            None, project='p')
+
+        self.assertEqual([], answers)
+        self.assertEqual([], list(self.drivers.data.account.store.rows(
+            container)))
+
     def fail_all(self, error: Exception) -> None:
         """Have Swift fail whatever it is asked from now on."""
         self.useFixture(fixtures.MonkeyPatch(

@@ -49,6 +49,25 @@ class _ClockTest(testtools.TestCase):
         return [str(line) for line in self.log.output.splitlines()]
 
 
+class TestLedger(testtools.TestCase):
+
+    def test_of_a_swift_is_one_whoever_asks_first(self) -> None:
+        racing = threading.Barrier(2, timeout=10)
+
+        def make(make_one: Callable[[], Any]) -> Any:
+            racing.wait()
+            return object()
+
+        self.useFixture(fixtures.MonkeyPatch(
+            'marconi_swift.store.per_process.PerProcess', make))
+        outages.forget()
+        self.addCleanup(outages.forget)
+        with futures.ThreadPoolExecutor(2) as threads:
+            one, other = threads.map(outages.of, ['swift.example'] * 2)
+
+        self.assertIs(one, other)
+
+
 class TestLog(_ClockTest):
 
     def setUp(self) -> None:
