@@ -86,8 +86,10 @@ class _Handler:
         store.each(self._remove, others)
         store.each(self._remove, firsts)
         self._controller.delete(name, project=project)
-        store.each(lambda container: self._remove_rest(
-            container, name, project), [*others, *firsts])
+        store.each(
+            lambda rest: self._remove_rest(*rest, name, project),
+            [(part, number) for number in reversed(range(count))
+             for part in parts])
 
     def _put_back(self, name: str, project: str | None) -> None:
         """Have the next deletion come here to go on.
@@ -150,17 +152,23 @@ class _Handler:
             'deleted. Stop its posters, and delete the queue again.')
 
     def _remove_rest(
-        self, container: str, name: str, project: str | None,
+        self, parts: spread.Parts, number: int, name: str,
+        project: str | None,
     ) -> None:
         """Remove what was listed before there was a new one of the name.
 
         Also if it is empty: somebody may have made it for a message that is
-        in another, and whoever posts takes it for that of a queue.
+        in another, and whoever posts takes it for that of a queue. So it is
+        one of the new queue's, if there is one by then.
         """
         store: objects.ObjectStore = self._account.store
+        container = names.part(parts.first, number)
         listed = store.listing(container)
-        if listed.metadata is None or self._controller.exists(
-                name, project=project):
+        if listed.metadata is None:
+            return
+        if self._controller.exists(name, project=project):
+            if number:
+                parts.count_in(number + 1)
             return
         store.delete_many(container, [row.name for row in listed.rows])
         store.drop_container(container)

@@ -522,6 +522,39 @@ class TestNumberOutOfDate(SpreadTest):
                 break
         self.assertGreater(number, 10)
 
+    def test_a_part_that_was_made_while_the_queue_was_deleted_is_counted(
+        self,
+    ) -> None:
+        self.create(_containers=4)
+        self.draw(3)
+        self.post(1)
+        knowing = self.with_other(**self.settings)
+        self.post(1, knowing)
+        last = names.part(_FIRST, 3)
+        # The first goes last, and what is left is looked for after the
+        # record has gone.
+        meanwhile = [
+            (('DELETE', _FIRST), lambda: self.post(1)),
+            (('GET', last), lambda: self.with_other().queues.create(
+                'q', project='p'))]
+
+        def look(step: str, request: fake_swift.Request) -> None:
+            if step == 'arrive' and meanwhile and meanwhile[0][0] == (
+                    request.method, request.container):
+                _, do = meanwhile.pop(0)
+                self.swift.on_step = None
+                do()
+                self.swift.on_step = look
+
+        self.swift.on_step = look
+        self.other.queues.delete('q', project='p')
+        self.assertEqual([], meanwhile)
+
+        [posted] = self.post(1, knowing)
+
+        self.assertEqual(2, self.containers()[last])
+        self.assertEqual(posted, self.assert_all_listed()[-1])
+
     def test_a_claimer_who_knows_of_more_is_refused_once(self) -> None:
         self.create(_containers=8)
         self.listed()
