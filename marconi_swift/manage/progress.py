@@ -55,6 +55,8 @@ def steps(unit: str) -> Iterator[Callable[[int], None]]:
             interruption.check()
 
         yield done
+        # What was done since may have been nothing.
+        interruption.check()
 
 
 class Interruption:

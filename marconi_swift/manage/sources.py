@@ -193,7 +193,7 @@ def subscriptions(
         if reached:
             marker, rows = reached, portable.PAGE
         elif rows < portable.WIDEST:
-            rows *= 10
+            rows = min(rows * 10, portable.WIDEST)
         else:
             return
 

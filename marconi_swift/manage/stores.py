@@ -80,6 +80,8 @@ class Store(NamedTuple):
     #: Name of its driver, such as ``marconi-swift`` or ``redis``.
     scheme: str
     open: Callable[[], Any]
+    #: A pool may have the name of the store of the configuration.
+    is_pool: bool = False
 
 
 class NoSuchQueue(Exception):
@@ -101,7 +103,7 @@ class Deployment:
         self._arguments = arguments
         self.conf = read(arguments)
         self.control = _load(self.conf, control_mode=True)
-        self._opened: dict[str, Any] = {}
+        self._opened: dict[tuple[str, bool], Any] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -213,9 +215,10 @@ class Deployment:
 
     def opened(self, store: Store) -> Any:
         """The data driver of a store, open until this is closed."""
-        if store.name not in self._opened:
-            self._opened[store.name] = store.open()
-        return self._opened[store.name]
+        which = store.name, store.is_pool
+        if which not in self._opened:
+            self._opened[which] = store.open()
+        return self._opened[which]
 
     def queues(self, driver: Any) -> Any:
         """Zaqar's queue controller in front of a data driver.
@@ -232,7 +235,7 @@ class Deployment:
     def _pool(self, pool: dict[str, Any]) -> Store:
         return Store(
             pool['name'], pool['uri'].partition(':')[0], functools.partial(
-                _open_pool, self._arguments, self.control, pool))
+                _open_pool, self._arguments, self.control, pool), is_pool=True)
 
 
 def chosen(known: list[Store], name: str | None) -> list[Store]:

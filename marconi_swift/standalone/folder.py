@@ -33,9 +33,10 @@ from marconi_swift.standalone import errors
 
 PARTS = ('etc', 'devices', 'log', 'run')
 
-# These stand for something else in the configuration files that the folder's
-# path is written to: Swift's, oslo.config's, and any.
-UNWRITABLE = '%$\n'
+# These stand for something else where the folder's path is written to: in
+# Swift's configuration files and oslo.config's, in the names by which Swift's
+# servers find the former, in the URLs of databases, and in any file.
+UNWRITABLE = '%$#\\?\n'
 
 
 class Folder:
@@ -49,8 +50,8 @@ class Folder:
         self.path = pathlib.Path(path).expanduser().resolve()
         if set(UNWRITABLE) & set(str(self.path)):
             raise errors.StandaloneError(
-                f"The data folder's path must not contain %, $ or a line "
-                f'break: {str(self.path)!r}.'
+                f"The data folder's path must not contain %, $, #, ?, a "
+                f'backslash or a line break: {str(self.path)!r}.'
             )
         self.etc, self.devices, self.log, self.run = (
             self.path / part for part in PARTS
@@ -120,15 +121,25 @@ class Folder:
     def write_state(self, state: dict[str, Any]) -> None:
         """Keep something for later runs; a crash leaves all or nothing."""
         write_private(
-            self.path / 'state.json', json.dumps(state, indent=2) + '\n'
+            self.path / 'state.json',
+            json.dumps(state, indent=2) + '\n',
+            durable=True,
         )
 
 
-def write_private(path: pathlib.Path, text: str) -> None:
-    """Replace a file that only its owner may read, in one step."""
+def write_private(
+    path: pathlib.Path, text: str, durable: bool = False
+) -> None:
+    """Replace a file that only its owner may read, in one step.
+
+    :param durable: a power cut, too, leaves all or nothing of it.
+    """
     handle, temporary = tempfile.mkstemp(dir=path.parent)
     with os.fdopen(handle, 'w') as file:
         file.write(text)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
     os.replace(temporary, path)
 
 

@@ -29,9 +29,10 @@ def stop(folder: folders.Folder) -> None:
     can't be told, and nothing is.
     """
     for pid_file in folder.run.glob('*.pid'):
-        pid = int(pid_file.read_text())
-        if is_ours(pid, folder):
-            _end_stranger(pid, folder)
+        pid = pid_file.read_text().strip()
+        # A power cut can leave an empty one, and no process.
+        if pid.isdecimal() and is_ours(int(pid), folder):
+            _end_stranger(int(pid), folder)
         pid_file.unlink()
 
 

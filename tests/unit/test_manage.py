@@ -524,6 +524,17 @@ class TestGcOfPools(ManageTest):
             store.name for store in self.ours()])
         self.assertEqual([], self.gc())
 
+    def test_opens_each_store_whatever_it_is_called(self) -> None:
+        self.configure({'DEFAULT': {'pooling': 'True'},
+                        'pooling:catalog': {'enable_virtual_pool': 'True'}})
+        self.pool('marconi-swift', container_prefix='one')
+        deployment = stores.Deployment(stores.named(self.path))
+
+        self.assertEqual(
+            ['marconi', 'one'],
+            [deployment.opened(store).account.settings.container_prefix
+             for store in deployment.ours()])
+
     def test_opens_drivers_that_post_and_claim(self) -> None:
         self.pool('a', container_prefix='one')
         [store] = self.ours()

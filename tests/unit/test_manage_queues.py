@@ -13,13 +13,16 @@
 
 import contextlib
 import io
+import itertools
 import json
 import sys
 import types
 from typing import Any
 from typing import NamedTuple
+from unittest import mock
 
 import fixtures
+from zaqar.storage import errors
 
 from marconi_swift import names
 from marconi_swift.manage import purge
@@ -102,6 +105,22 @@ class TestQueueList(CommandTest):
             row['Queue'] for row in self.rows('queue', 'list', '--name',
                                               'b')])
 
+    def test_is_of_the_name_whatever_the_management_store_makes_of_it(
+        self,
+    ) -> None:
+        """Zaqar's own ignore it, or take it for a regular expression."""
+        listed = self.control.queue_controller.list
+        self.useFixture(fixtures.MonkeyPatch(
+            'marconi_swift.control.queues.QueueController.list',
+            lambda _, *args, name=None, **kwargs: listed(*args, **kwargs)))
+        for name in ('mail', 'mbil', 'other'):
+            self.queues.create(name, project='p')
+
+        for command in (('queue', 'list'), ('stats',)):
+            self.assertEqual(['mail'], [row['Queue'] for row in self.rows(
+                *command, '--name', 'mail')])
+            self.assertEqual([], self.rows(*command, '--name', 'm.il'))
+
     def test_is_of_one_project_or_all(self) -> None:
         long = 'x' * 300
         self.queues.create('other', project='another')
@@ -142,6 +161,21 @@ class TestQueueList(CommandTest):
 
 
 class TestStats(CommandTest):
+
+    def test_counts_nothing_where_nothing_was_ever_posted(self) -> None:
+        """Zaqar's swift driver raises, of a pool, and its API shows zeros."""
+        theirs = mock.Mock()
+        theirs.stats.side_effect = errors.QueueIsEmpty('q', 'p')
+        self.useFixture(fixtures.MonkeyPatch(
+            'marconi_swift.manage.stores.Deployment.queues',
+            lambda deployment, driver: theirs))
+
+        [row] = self.rows('stats')
+
+        self.assertEqual([0, 0, 0], [
+            row[what] for what in ('Free', 'Claimed', 'Total')])
+        self.assertEqual(0, json.loads(self.works(
+            'queue', 'show', 'q', '-f', 'json'))['total'])
 
     def test_counts_all_queues(self) -> None:
         self.queues.create('empty', project='p')
@@ -293,6 +327,29 @@ class TestPurge(CommandTest):
             request for request in self.swift.requests
             if request.method == 'GET' and request.name is not None
             and request.container == self.container])
+
+    def test_takes_all_that_were_there_in_whatever_order_they_are(
+        self,
+    ) -> None:
+        """Zaqar's swift driver lists new ones before old ones."""
+        self.useFixture(fixtures.MonkeyPatch(
+            'marconi_swift.manage.purge._AT_A_TIME', 2))
+        self.useFixture(fixtures.MonkeyPatch(
+            'marconi_swift.manage.purge.time', types.SimpleNamespace(
+                monotonic=itertools.count(0, 10).__next__)))
+        ages = [('new', 0), ('newer', 0), ('newest', 0),
+                ('old', 1000), ('older', 1000), ('oldest', 1000)]
+        theirs = mock.Mock()
+        theirs.message_controller.list.side_effect = lambda *_, **how: iter([
+            iter([{'id': name, 'age': age} for name, age in ages
+                  if name > how['marker']]), ages[-1][0]])
+
+        self.assertEqual([2, 1], list(purge._purge(theirs, 'q', 'p')))
+
+        self.assertEqual(
+            [['old', 'older'], ['oldest']],
+            [call.args[1] for call
+             in theirs.message_controller.bulk_delete.call_args_list])
 
     def test_ends_however_much_is_posted_meanwhile(self) -> None:
         self.post(*range(2), ttl=300)

@@ -14,11 +14,13 @@
 import itertools
 import json
 from typing import Any
+from unittest import mock
 import uuid
 
 import ddt
 import fixtures
 import testtools
+from zaqar.storage import errors
 
 from marconi_swift import names
 from marconi_swift.manage import portable
@@ -65,6 +67,41 @@ class TestLines(testtools.TestCase):
             portable.NotPortable, portable.Message.parse, line)
 
         self.assertIn(why, str(error))
+
+
+class TestOthers(testtools.TestCase):
+    """Messages that other drivers of Zaqar's list."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.theirs = mock.Mock()
+
+    def listed(self) -> list[Any]:
+        return list(portable.listed(self.theirs, 'q', 'p', limit=10))
+
+    def test_are_not_asked_for_more_than_swift_lists(self) -> None:
+        asked = []
+
+        def list_swift(*_: Any, limit: int, **__: Any) -> Any:
+            asked.append(limit)
+            # As zaqar.storage.swift.messages does.
+            if limit * 2 > 10000:
+                raise OSError('412 Maximum limit is 10000')
+            return iter([iter([]), None])
+
+        self.theirs.message_controller.list = list_swift
+
+        self.assertEqual([], self.listed())
+        self.assertEqual([10, 100, 1000, 5000], asked)
+
+    def test_are_none_where_nothing_was_ever_posted(self) -> None:
+        def fail() -> Any:
+            raise errors.QueueDoesNotExist('q', 'p')
+            yield
+
+        self.theirs.message_controller.list = lambda *_, **__: iter([fail()])
+
+        self.assertEqual([], self.listed())
 
 
 class TestStores(test_claims.ClaimTest):

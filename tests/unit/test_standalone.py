@@ -233,7 +233,16 @@ class FolderTest(_Case):
         self.assertIn(f'The data folder {file}/data is of no use', str(error))
 
     def test_a_path_that_configuration_would_misread_is_refused(self) -> None:
-        self.assertRaises(errors.StandaloneError, folders.Folder, '/data/5%')
+        for path in ('/data/5%', '/data/a#b', '/data/a?b', '/data/a\\b'):
+            self.assertRaises(errors.StandaloneError, folders.Folder, path)
+
+    def test_a_pid_that_a_power_cut_erased_is_of_nobody(self) -> None:
+        folder = self.folder()
+        (folder.run / 'proxy.pid').write_text('')
+
+        leftovers.stop(folder)
+
+        self.assertEqual([], list(folder.run.iterdir()))
 
     def test_the_state_is_remembered(self) -> None:
         folder = self.folder()
