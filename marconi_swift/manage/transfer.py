@@ -139,8 +139,10 @@ class Import(commands.OnDeployment, command.Command):
         header, journal = reader.header, parsed_args.journal
         name = parsed_args.queue or header.queue
         project = parsed_args.project or header.project
+        doing = (f'{header.project}/{header.queue} {header.exported} '
+                 f'to {project}/{name} by {self.deployment.files()}')
         if journal:
-            self.done = journal.read(header)
+            self.done = journal.read(doing)
         driver = self.deployment.driver_for(
             name, project, lambda: header.metadata)
         posted = 0
@@ -151,24 +153,27 @@ class Import(commands.OnDeployment, command.Command):
                 for count in portable.write(
                         driver, name, project,
                         [each.message for each in waiting]):
-                    self._note(waiting[count - 1].number, journal, header)
+                    self._note(waiting[count - 1].number, journal, doing)
                     del waiting[:count]
                     posted += count
                     done(count)
-                self._note(page[-1].number, journal, header)
+                self._note(page[-1].number, journal, doing)
         return posted, name
 
     def _note(
-        self, line: int, journal: 'Journal | None', header: archive.Header,
+        self, line: int, journal: 'Journal | None', doing: str,
     ) -> None:
         """Remember up to which line all is posted."""
         self.done = line
         if journal:
-            journal.write(header, line)
+            journal.write(doing, line)
 
 
 class Journal:
-    """A file that says up to which line all of an export is posted."""
+    """A file that says up to which line all of an export is posted.
+
+    And of which export, and where to: for that, a text that names both.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = pathlib.Path(path)
@@ -176,34 +181,29 @@ class Journal:
     def __str__(self) -> str:
         return str(self._path)
 
-    def read(self, header: archive.Header) -> int:
+    def read(self, doing: str) -> int:
         """The line; 0 if there is no such file yet.
 
-        :raises ValueError: it is no journal, or is another export's.
+        :raises ValueError: it is no journal, or is another import's.
         """
         try:
-            of, _, line = self._path.read_text().rpartition(' ')
+            other, _, line = self._path.read_text().rpartition(' ')
             number = int(line)
         except FileNotFoundError:
             return 0
         except ValueError:
             raise ValueError(
                 f'{self._path} is no journal of an import.') from None
-        if of != _name(header):
+        if other != doing:
             raise ValueError(
-                f'{self._path} is the journal of another import, of {of}: '
-                'name another file.')
+                f'{self._path} is the journal of another import: {other}, '
+                f'not {doing}. Name another file.')
         return number
 
-    def write(self, header: archive.Header, line: int) -> None:
+    def write(self, doing: str, line: int) -> None:
         partial = self._path.with_name(f'{self._path.name}.part')
-        partial.write_text(f'{_name(header)} {line}\n')
+        partial.write_text(f'{doing} {line}\n')
         partial.replace(self._path)
-
-
-def _name(header: archive.Header) -> str:
-    """What tells an export from others."""
-    return f'{header.project}/{header.queue} {header.exported}'
 
 
 def _pages(

@@ -258,6 +258,27 @@ class TestImport(TransferTest):
         self.assertIn('is no journal', self.load(*arguments).said)
         self.assertEqual(5, len(self.copied()))
 
+    def test_refuses_the_journal_of_another_destination(self) -> None:
+        journal = ('--journal', str(self.journal))
+        self.load('--queue', 'copy', *journal)
+        usual, other = self.drivers.path, f'{self.file}.conf'
+        pathlib.Path(other).write_text(pathlib.Path(usual).read_text())
+
+        for conf, queue, project in ((usual, 'other', 'p'),
+                                     (usual, 'copy', 'other'),
+                                     (other, 'copy', 'p')):
+            self.drivers.path = conf
+
+            ran = self.load('--queue', queue, '--project', project, *journal)
+
+            self.assertEqual((1, ''), ran[:2])
+            self.assertIn(
+                'is the journal of another import: p/q 2033-05-18T00:00:00Z '
+                f'to p/copy by {usual}, not p/q 2033-05-18T00:00:00Z to '
+                f'{project}/{queue} by {conf}. Name another file.', ran.said)
+        for queue, project in (('other', 'p'), ('copy', 'other')):
+            self.assertFalse(self.queues.exists(queue, project=project))
+
     def test_keeps_the_order_of_several_posters(self) -> None:
         for number in range(5, 10):
             self.messages.post('q', [{'ttl': 300, 'body': number}],
