@@ -18,6 +18,7 @@ import datetime
 import os
 import pathlib
 import sys
+import tempfile
 from typing import TextIO
 
 from cliff import command
@@ -76,14 +77,28 @@ def _written(path: str) -> Iterator[TextIO]:
         yield sys.stdout
         sys.stdout.flush()
         return
-    partial = f'{path}.part'
-    # Messages may be secret.
-    opener = lambda name, flags: os.open(name, flags, 0o600)  # noqa: E731
-    with open(partial, 'w', encoding='utf-8', opener=opener) as file:
+    with _replaced(pathlib.Path(path)) as file:
         yield file
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+
+
+@contextlib.contextmanager
+def _replaced(path: pathlib.Path) -> Iterator[TextIO]:
+    """Replace a file by one that is whole, and that only its owner may read.
+
+    A new one is written beside it: messages may be secret, and who may write
+    to the folder might have put a file of his own, or a link, in its place.
+    """
+    handle, partial = tempfile.mkstemp(
+        dir=path.parent, prefix=f'{path.name}.', suffix='.part')
+    try:
+        with open(handle, 'w', encoding='utf-8') as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        os.unlink(partial)
+        raise
 
 
 class Import(commands.OnDeployment, command.Command):
@@ -201,9 +216,8 @@ class Journal:
         return number
 
     def write(self, doing: str, line: int) -> None:
-        partial = self._path.with_name(f'{self._path.name}.part')
-        partial.write_text(f'{doing} {line}\n')
-        partial.replace(self._path)
+        with _replaced(self._path) as file:
+            file.write(f'{doing} {line}\n')
 
 
 def _pages(

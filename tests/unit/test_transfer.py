@@ -98,6 +98,20 @@ class TestExport(TransferTest):
 
         self.assertEqual(0o600, os.stat(self.file).st_mode & 0o777)
 
+    def test_writes_to_no_file_that_somebody_put_there(self) -> None:
+        elsewhere = self.file.with_name('elsewhere')
+        for plant in (lambda path: path.symlink_to(elsewhere),
+                      lambda path: path.touch(0o666)):
+            plant(self.file.with_name('q.jsonl.part'))
+
+            self.export()
+
+            self.assertFalse(elsewhere.exists())
+            self.assertFalse(self.file.is_symlink())
+            self.assertEqual(0o600, os.stat(self.file).st_mode & 0o777)
+            for path in self.file.parent.iterdir():
+                path.unlink()
+
     def test_leaves_the_old_file_when_it_fails(self) -> None:
         [posted] = self.post(1, ttl=300)
         self.file.write_text('old')
@@ -108,6 +122,7 @@ class TestExport(TransferTest):
                       self.command('export', 'q', str(self.file)).said)
 
         self.assertEqual('old', self.file.read_text())
+        self.assertEqual([self.file], list(self.file.parent.iterdir()))
 
 
 class TestImport(TransferTest):
@@ -221,6 +236,15 @@ class TestImport(TransferTest):
         self.assertEqual(
             0, self.load('--queue', 'copy', *further.split()).status)
         self.assertEqual(list(range(5)), self.copied())
+
+    def test_writes_to_no_journal_that_somebody_put_there(self) -> None:
+        elsewhere = self.file.with_name('elsewhere')
+        self.file.with_name('journal.part').symlink_to(elsewhere)
+
+        self.load('--queue', 'copy', '--journal', str(self.journal))
+
+        self.assertFalse(elsewhere.exists())
+        self.assertFalse(self.journal.is_symlink())
 
     def test_goes_on_by_itself_with_a_journal(self) -> None:
         self.useFixture(fixtures.MonkeyPatch(
