@@ -295,6 +295,24 @@ class TestDeletionFromTheVirtualPool(PooledTest):
 
 class TestHealth(PooledTest):
 
+    def test_ping_asks_every_pool(self) -> None:
+        for pool in ('one', 'two'):
+            self.register(pool)
+        self.ask(204, 'GET', 'ping')
+
+        self.fail('HEAD', '')
+        self.ask(503, 'GET', 'ping')
+        self.fail('GET', 'marconi:pools')
+        self.ask(500, 'GET', 'ping')
+
+    def test_a_balancer_s_question_asks_no_store(self) -> None:
+        self.swift.requests.clear()
+
+        answer = self.api.http('GET', '/')
+
+        self.assertEqual((300, []), (
+            answer.status_code, self.swift.requests))
+
     def test_leaves_no_entry_of_its_queues(self) -> None:
         self.register('one')
         self.fail('DELETE', 'one:messages[^/]*')
