@@ -341,6 +341,20 @@ class TestQueuesThatAreInTheVirtualPool(PooledTest):
         self.assertEqual(['old'], self.bodies('q'))
 
 
+class TestTopics(PooledTest):
+
+    def test_purging_one_empties_the_queue_of_its_name(self) -> None:
+        self.register('one')
+        for kind in ('queues', 'topics'):
+            self.ask(201, 'PUT', f'{kind}/q', {})
+        self.post('q', 1)
+
+        self.ask(204, 'POST', 'topics/q/purge', {
+            'resource_types': ['messages']})
+
+        self.assertEqual([], self.bodies('q'))
+
+
 class TestHealth(PooledTest):
 
     def test_ping_asks_every_pool(self) -> None:
