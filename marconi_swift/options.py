@@ -157,7 +157,8 @@ _OPTIONS = [
              'told of a container one row after the other, which bounds '
              'how much can be posted to a queue and claimed from it; '
              'several containers share that, and each listing asks all of '
-             'them. A queue that is there keeps what it has.'),
+             'them. A queue that is there keeps what it has. Must be the '
+             'same in all processes that serve a queue.'),
     cfg.IntOpt(
         'max_containers_per_queue',
         default=1,
@@ -168,7 +169,8 @@ _OPTIONS = [
              '1, nobody asks how many an existing queue has before posting '
              'to it or deleting it, and the messages of one that has more '
              'are read, but posted to its first container alone, and left '
-             'to marconi-swift-manage gc when it is deleted.'),
+             'to marconi-swift-manage gc when it is deleted. Must be the '
+             'same in all processes that serve a queue.'),
 ]
 
 # Options of keystoneauth1's adapter that choose the endpoint. Its retry and

@@ -14,7 +14,8 @@
 As Zaqar's own probe does. What is left of that by somebody who dies is a
 queue like any other; ours are in a project of their own, and their names say
 when they were made. So the next probe, and whoever sweeps, can tell those
-that no probe is using any more, and delete them.
+that no probe is using any more, and delete them. ``marconi-swift-manage
+check`` has its queues there, too.
 """
 
 from collections.abc import Callable
@@ -61,30 +62,38 @@ def operation_status(driver: Any) -> dict[str, Any]:
     # Not that of this probe: what was left is no news of how things are.
     _attempt({}, 'clear', clear, driver)
     status: dict[str, Any] = {}
-    queue = names.new_message_id()
+    queue = new_queue()
     attempt = functools.partial(_attempt, status)
-    attempt('create_queue', _queues(driver).create, queue, project=PROJECT)
+    attempt('create_queue', queues(driver).create, queue, project=PROJECT)
     if status['create_queue']['succeeded']:
         _use(driver, queue, attempt)
     # Also one that failed: it may have been made all the same.
-    attempt('delete_queue', _queues(driver).delete, queue, project=PROJECT)
+    attempt('delete_queue', queues(driver).delete, queue, project=PROJECT)
     return status
+
+
+def new_queue() -> str:
+    """Name the queue of a probe that begins now."""
+    return names.new_message_id()
 
 
 def clear(driver: Any) -> None:
     """Delete the queues that former probes left, some at a time.
 
-    Their containers are looked for in this message store, and their records
+    Their containers are looked for in the driver's account, and their records
     in the management store, which may be that of others, too.
 
+    :param driver: a :class:`marconi_swift.driver.DataDriver`, or a
+        :class:`marconi_swift.driver.ControlDriver`, in whose account
+        ``marconi-swift-manage check`` makes a container.
     :raises zaqar.storage.errors.ConnectionError: something is left.
     """
-    queues = _queues(driver)
+    controller = queues(driver)
     left = itertools.islice(
         (name for name in {*_contained(driver), *_recorded(driver)}
          if is_over(PROJECT, name)), _AT_A_TIME)
     for name in left:
-        queues.delete(name, project=PROJECT)
+        controller.delete(name, project=PROJECT)
 
 
 def is_over(project: str | None, queue: str | None) -> bool:
@@ -101,11 +110,10 @@ class _Stage(stages.MessageQueueHandler):
         """Nothing: there was no entry."""
 
 
-def _queues(driver: Any) -> pipeline.Pipeline:
+def queues(driver: Any) -> pipeline.Pipeline:
     """The queue controller, with our stage in front of it."""
     return pipeline.Pipeline([
-        _Stage(driver, driver.control_driver),
-        driver.queue_controller])
+        _Stage(driver, None), driver.queue_controller])
 
 
 def _contained(driver: Any) -> Iterator[str]:

@@ -25,8 +25,8 @@ now is made again if it is missing.
 Which queues there are is the management store's word. If that knows none of
 those in the message store, it may well be another deployment's, so what it
 calls no more is left alone unless somebody vouches for it. The queues of
-probes of health are ours whatever it says, and no more once these are over;
-their records are :func:`.probing.clear`'s to delete, after this.
+probes are ours whatever it says, and no more once these are over; their
+records are :func:`.probing.clear`'s to delete, after this.
 """
 
 from collections.abc import Callable

@@ -26,6 +26,7 @@ from zaqar.common import errors as zaqar_errors
 
 from marconi_swift import driver as drivers
 from marconi_swift import options
+from marconi_swift.data import probing
 from marconi_swift.manage import commands
 from marconi_swift.manage import findings
 from marconi_swift.manage import portable
@@ -215,7 +216,7 @@ class _Tour:
         yield from self._probe(store.name, driver.account)
         yield from self._try(
             store.name, 'messages',
-            lambda: _try_messages(self._deployment, driver))
+            lambda: _try_messages(driver))
 
 
 def _tried(trial: Callable[[], None]) -> findings.Found:
@@ -232,21 +233,19 @@ def _tried(trial: Callable[[], None]) -> findings.Found:
     return findings.ok(f'work, in {time.monotonic() - began:.2f} s')
 
 
-def _name() -> str:
-    return f'check-{uuid.uuid4()}'
-
-
 def _try_control(control: Any) -> None:
     """Make a queue, find it, and delete it."""
-    name, queues = _name(), control.queue_controller
-    queues.create(name, metadata={'check': 1}, project=probes.PROJECT)
+    if isinstance(control, drivers.ControlDriver):
+        probing.clear(control)
+    name, queues = probing.new_queue(), control.queue_controller
+    queues.create(name, metadata={'check': 1}, project=probing.PROJECT)
     try:
-        seen = queues.get_metadata(name, project=probes.PROJECT)
+        seen = queues.get_metadata(name, project=probing.PROJECT)
         if seen != {'check': 1}:
             raise RuntimeError(f'the metadata of a new queue are {seen}')
         list(next(control.pools_controller.list(limit=1)))
     finally:
-        queues.delete(name, project=probes.PROJECT)
+        queues.delete(name, project=probing.PROJECT)
 
 
 def _timing(settings: options.Settings) -> findings.Found:
@@ -263,10 +262,12 @@ def _timing(settings: options.Settings) -> findings.Found:
     return findings.ok(f'container_prefix = {settings.container_prefix}')
 
 
-def _try_messages(deployment: stores.Deployment, driver: Any) -> None:
+def _try_messages(driver: Any) -> None:
     """Post a message to a new queue, claim it and delete it."""
-    name, project, client = _name(), probes.PROJECT, str(uuid.uuid4())
-    queues = deployment.queues(driver)
+    probing.clear(driver)
+    name, project, client = (
+        probing.new_queue(), probing.PROJECT, str(uuid.uuid4()))
+    queues = probing.queues(driver)
     queues.create(name, project=project)
     try:
         posted = driver.message_controller.post(

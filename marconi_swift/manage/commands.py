@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """
     for option, what in (
             ('--config-file', "Zaqar's configuration"),
-            ('--config-dir', 'all *.conf files of this folder')):
+            ('--config-dir', 'all .conf files of this folder')):
         parser.add_argument(
             option, action='append', metavar='PATH', dest='arguments',
             type=f'{option}={{}}'.format, default=[],

@@ -19,6 +19,7 @@ from typing import Any
 from cliff import lister
 from zaqar.common import errors as zaqar_errors
 
+from marconi_swift import driver as drivers
 from marconi_swift.data import probing
 from marconi_swift.data import sweeping
 from marconi_swift.manage import commands
@@ -103,6 +104,10 @@ class Gc(commands.WithStatus, lister.Lister):
                 if not parsed_args.dry_run:
                     # What the sweep listed is gone: their records are left.
                     probing.clear(driver)
+                    # In its account, a check leaves a container.
+                    if isinstance(
+                            driver.control_driver, drivers.ControlDriver):
+                        probing.clear(driver.control_driver)
         except Exception as error:
             # Also what Zaqar raises for a pool's options that no driver
             # takes: the stores after it are swept all the same.

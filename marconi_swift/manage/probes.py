@@ -11,8 +11,9 @@
 # under the License.
 """Whether a Swift account does what this driver builds on.
 
-Everything that is written is in one container, named as that of a queue that
-does not exist: what a crash leaves of it, ``gc`` removes.
+Everything that is written is in one container, named as that of a queue of
+:mod:`marconi_swift.data.probing` that does not exist: what a crash leaves of
+it, ``gc`` removes, and the next check when it is over.
 """
 
 from collections.abc import Callable
@@ -21,7 +22,6 @@ import functools
 import json
 import time
 from typing import Any
-import uuid
 
 from oslo_log import log as logging
 import tenacity
@@ -29,14 +29,12 @@ from zaqar.storage import errors as zaqar_errors
 
 from marconi_swift import names
 from marconi_swift import records
+from marconi_swift.data import probing
 from marconi_swift.manage import findings
 from marconi_swift.store import errors
 from marconi_swift.store import objects
 
 LOG = logging.getLogger(__name__)
-
-#: The project of what a check writes.
-PROJECT = 'marconi-swift-check'
 
 #: Seconds after which a request is not sent again.
 _PATIENCE = 10.0
@@ -76,7 +74,8 @@ class Probe:
         self._settings = account.settings
         self._wait = wait
         self._container = names.messages(
-            self._settings.container_prefix, PROJECT, f'check-{uuid.uuid4()}')
+            self._settings.container_prefix, probing.PROJECT,
+            probing.new_queue())
         self._wrote = False
         #: The moment of ``time.monotonic`` when something expires.
         self._expires = 0.0

@@ -18,6 +18,7 @@ import datetime
 import os
 import pathlib
 import sys
+import tempfile
 from typing import TextIO
 
 from cliff import command
@@ -76,14 +77,28 @@ def _written(path: str) -> Iterator[TextIO]:
         yield sys.stdout
         sys.stdout.flush()
         return
-    partial = f'{path}.part'
-    # Messages may be secret.
-    opener = lambda name, flags: os.open(name, flags, 0o600)  # noqa: E731
-    with open(partial, 'w', encoding='utf-8', opener=opener) as file:
+    with _replaced(pathlib.Path(path)) as file:
         yield file
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+
+
+@contextlib.contextmanager
+def _replaced(path: pathlib.Path) -> Iterator[TextIO]:
+    """Replace a file by one that is whole, and that only its owner may read.
+
+    A new one is written beside it: messages may be secret, and who may write
+    to the folder might have put a file of his own, or a link, in its place.
+    """
+    handle, partial = tempfile.mkstemp(
+        dir=path.parent, prefix=f'{path.name}.', suffix='.part')
+    try:
+        with open(handle, 'w', encoding='utf-8') as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        os.unlink(partial)
+        raise
 
 
 class Import(commands.OnDeployment, command.Command):
@@ -139,8 +154,10 @@ class Import(commands.OnDeployment, command.Command):
         header, journal = reader.header, parsed_args.journal
         name = parsed_args.queue or header.queue
         project = parsed_args.project or header.project
+        doing = (f'{header.project}/{header.queue} {header.exported} '
+                 f'to {project}/{name} by {self.deployment.files()}')
         if journal:
-            self.done = journal.read(header)
+            self.done = journal.read(doing)
         driver = self.deployment.driver_for(
             name, project, lambda: header.metadata)
         posted = 0
@@ -151,24 +168,27 @@ class Import(commands.OnDeployment, command.Command):
                 for count in portable.write(
                         driver, name, project,
                         [each.message for each in waiting]):
-                    self._note(waiting[count - 1].number, journal, header)
+                    self._note(waiting[count - 1].number, journal, doing)
                     del waiting[:count]
                     posted += count
                     done(count)
-                self._note(page[-1].number, journal, header)
+                self._note(page[-1].number, journal, doing)
         return posted, name
 
     def _note(
-        self, line: int, journal: 'Journal | None', header: archive.Header,
+        self, line: int, journal: 'Journal | None', doing: str,
     ) -> None:
         """Remember up to which line all is posted."""
         self.done = line
         if journal:
-            journal.write(header, line)
+            journal.write(doing, line)
 
 
 class Journal:
-    """A file that says up to which line all of an export is posted."""
+    """A file that says up to which line all of an export is posted.
+
+    And of which export, and where to: for that, a text that names both.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = pathlib.Path(path)
@@ -176,34 +196,28 @@ class Journal:
     def __str__(self) -> str:
         return str(self._path)
 
-    def read(self, header: archive.Header) -> int:
+    def read(self, doing: str) -> int:
         """The line; 0 if there is no such file yet.
 
-        :raises ValueError: it is no journal, or is another export's.
+        :raises ValueError: it is no journal, or is another import's.
         """
         try:
-            of, _, line = self._path.read_text().rpartition(' ')
+            other, _, line = self._path.read_text().rpartition(' ')
             number = int(line)
         except FileNotFoundError:
             return 0
         except ValueError:
             raise ValueError(
                 f'{self._path} is no journal of an import.') from None
-        if of != _name(header):
+        if other != doing:
             raise ValueError(
-                f'{self._path} is the journal of another import, of {of}: '
-                'name another file.')
+                f'{self._path} is the journal of another import: {other}, '
+                f'not {doing}. Name another file.')
         return number
 
-    def write(self, header: archive.Header, line: int) -> None:
-        partial = self._path.with_name(f'{self._path.name}.part')
-        partial.write_text(f'{_name(header)} {line}\n')
-        partial.replace(self._path)
-
-
-def _name(header: archive.Header) -> str:
-    """What tells an export from others."""
-    return f'{header.project}/{header.queue} {header.exported}'
+    def write(self, doing: str, line: int) -> None:
+        with _replaced(self._path) as file:
+            file.write(f'{doing} {line}\n')
 
 
 def _pages(

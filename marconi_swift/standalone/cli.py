@@ -132,8 +132,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add('--keystone-port', type=port, metavar='PORT',
         help="Keystone's port; else that of the last run, else a free one")
     add('--pooling', action='store_true',
-        help='let administrators add pools; queues in none are in the '
-             'virtual pool, which is the Swift above')
+        help='let administrators add pools, who without --keystone are '
+             'those who send the header X-Roles: admin; queues in none are '
+             'in the virtual pool, which is the Swift above')
     add('--management-store', default=zaqars.DRIVER,
         choices=(zaqars.DRIVER, zaqars.SQLALCHEMY),
         help='where queues, pools, flavors and the catalogue are; with '

@@ -79,9 +79,10 @@ secret_key = {secret}
 """
 
 OPEN = """\
-# Whoever can reach the port may do everything, with any project's id.
+# Whoever can reach the port may do everything, with any project's id; with
+# pools, whoever says X-Roles: admin is an administrator.
 auth_strategy =
-admin_mode = false"""
+admin_mode = {pooling}"""
 
 GUARDED = """\
 auth_strategy = keystone
@@ -170,7 +171,7 @@ def describe(
         for store in stores
     ]
     text = ZAQAR.format(
-        access=GUARDED if guard else OPEN,
+        access=GUARDED if guard else OPEN.format(pooling=pooling),
         stores=stores,
         message_options=options[0],
         management_options=options[1],

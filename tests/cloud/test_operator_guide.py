@@ -72,7 +72,8 @@ STORE_USER = {
 
 KEYSTONE = 'https://keystone.example.org/v3'
 
-WEBSOCKET = 'port = 9000'
+WEBSOCKET = '\nport = 9000'
+NOTIFICATIONS = 'notification_port = 9001'
 
 #: Where the page has its programs, its configuration and its server.
 INSTALLED, CONFIGURED = '/opt/zaqar', '/etc/zaqar'
@@ -96,6 +97,8 @@ class Site(fixtures.Fixture):
         self.conf.parent.mkdir()
         self.port = self.swift.site.hold_port('zaqar')
         self.websocket_port = self.swift.site.hold_port('zaqar-websocket')
+        self.notification_port = self.swift.site.hold_port(
+            'zaqar-notifications')
         self.run(['openstack', 'user', 'delete', 'zaqar', 'marconi-swift'])
 
     @property
@@ -133,8 +136,11 @@ class Site(fixtures.Fixture):
     def configure(self) -> None:
         """Write zaqar.conf and uwsgi.ini as the page says."""
         text = (EXAMPLES / 'zaqar.conf').read_text()
-        for old, new in {**SECRETS, KEYSTONE: self.keystone.url,
-                         WEBSOCKET: f'port = {self.websocket_port}'}.items():
+        for old, new in {
+                **SECRETS, KEYSTONE: self.keystone.url,
+                WEBSOCKET: f'\nport = {self.websocket_port}',
+                NOTIFICATIONS: 'notification_port = '
+                               f'{self.notification_port}'}.items():
             assert old in text, old
             text = text.replace(old, new)
         self.conf.write_text(text)
@@ -175,11 +181,15 @@ class OperatorGuideTest(testtools.TestCase):
 
         site.script('keystone.sh')
         site.configure()
+        # As a load balancer asks, and as it can not.
         site.serve('zaqar-api.service', lambda: processes.answers(
-            site.port, '/v2/ping', 401))
-        # What asks for no WebSocket gets a page that says what is here.
+            site.port, '/', 300))
+        self.assertTrue(processes.answers(site.port, '/v2/ping', 401))
+        # What asks for no WebSocket gets a page that says what is here, and
+        # what posts nothing for a subscriber gets an error.
         site.serve('zaqar-websocket.service', lambda: processes.answers(
-            site.websocket_port, '/', 200))
+            site.websocket_port, '/', 200) and processes.answers(
+            site.notification_port, '/', 405))
 
         checked = site.script('check.sh')
         self.assertIn('True', checked)

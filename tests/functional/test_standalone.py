@@ -401,7 +401,8 @@ class ProgramTest(_Case):
         return greeting.split()[-1]
 
     def ask(
-        self, url: str, method: str, path: str, document: Any = None
+        self, url: str, method: str, path: str, document: Any = None,
+        **headers: str,
     ) -> tuple[int, Any]:
         address = url.split('/')[2]
         connection = http.HTTPConnection(address, timeout=PATIENCE)
@@ -414,6 +415,7 @@ class ProgramTest(_Case):
                     'Client-ID': str(uuid.uuid4()),
                     'X-Project-ID': 'demo',
                     'Content-Type': 'application/json',
+                    **headers,
                 },
             )
             answer = connection.getresponse()
@@ -448,6 +450,14 @@ class ProgramTest(_Case):
         again.send_signal(signal.SIGTERM)
         self.assertEqual((0, ''), self.end(again))
         self.assertEqual([], pids_of(self.path))
+
+    def test_an_administrator_is_who_says_so(self) -> None:
+        url = self.url(self.program('--pooling'))
+        pool = {'weight': 1, 'uri': 'marconi-swift://?container_prefix=two'}
+
+        for status, role in ((403, 'member'), (201, 'admin')):
+            self.assertEqual(status, self.ask(
+                url, 'PUT', '/pools/two', pool, **{'X-Roles': role})[0])
 
     def test_an_ended_process_ends_the_program(self) -> None:
         program = self.program('--quiet')

@@ -11,6 +11,7 @@
 # under the License.
 """The command marconi-swift-manage check, on a model of Swift."""
 
+from collections.abc import Callable
 import itertools
 import logging
 import pathlib
@@ -18,6 +19,9 @@ from typing import Any
 
 import fixtures
 
+from marconi_swift import names
+from marconi_swift.data import probing
+from marconi_swift.store import errors
 from tests.fixtures import fake_swift
 from tests.unit import test_manage_queues
 from tests.unit import test_options
@@ -45,8 +49,74 @@ class TestCheck(test_manage_queues.CommandTest):
 
         self.assertEqual({'ok'}, {row['Result'] for row in found})
         self.assertEqual(before, self.containers())
-        self.assertEqual([], self.rows(
-            'queue', 'list', '--project', 'marconi-swift-check'))
+        self.assertEqual([], self.left())
+
+    def left(self) -> list[str]:
+        """What there is of the queues of checks: containers and records."""
+        containers = [name for name in self.containers()
+                      if f':{probing.PROJECT}:' in name]
+        return containers + [row['Queue'] for row in self.rows(
+            'queue', 'list', '--project', probing.PROJECT)]
+
+    def kill(self, at: Callable[[fake_swift.Request], bool]) -> None:
+        """Run a check of which nothing reaches Swift from a request on."""
+        dead = False
+
+        def on_step(step: str, request: fake_swift.Request) -> None:
+            nonlocal dead
+            dead = dead or at(request)
+            if dead:
+                raise errors.SwiftError('Killed.')
+
+        self.swift.on_step = on_step
+        self.assertEqual(1, self.command('check', '--wait', '0').status)
+        self.swift.on_step = None
+
+    def leave(self) -> list[str]:
+        """Leave what killed checks leave, of each kind; return that."""
+        # Where a queue was made in the management store alone, or in both.
+        self.kill(lambda request: request.container == 'marconi:pools')
+        self.kill(lambda request: request.method == 'DELETE'
+                  and names.is_message_id(request.name))
+        left = self.left()
+        # A container of each store's probe, and those of a queue.
+        self.assertEqual(5 + 2, len(left))
+        return left
+
+    def test_removes_what_was_left_once_that_is_over(self) -> None:
+        left = self.leave()
+        self.pass_time(probing.OVER - 60)
+        self.check()
+        self.assertEqual(left, self.left())
+
+        self.pass_time(120)
+        self.check()
+
+        self.assertEqual([], self.left())
+
+    def test_gc_removes_what_was_left(self) -> None:
+        self.leave()
+        self.pass_time(probing.OVER + 60)
+
+        self.command('gc')
+
+        self.assertEqual([], self.left())
+
+    def test_removes_what_is_where_only_the_management_store_is(self) -> None:
+        path = pathlib.Path(self.drivers.path)
+        path.write_text(path.read_text().replace(
+            '[drivers:management_store:marconi-swift]',
+            '[drivers:management_store:marconi-swift]\n'
+            'container_prefix = control'))
+        for remove in (('check', '--wait', '0'), ('gc',)):
+            self.kill(lambda request: request.container == 'control:pools')
+            # The container of the probe, and the record of a queue.
+            self.assertEqual(2, len(self.left()))
+            self.pass_time(probing.OVER + 60)
+
+            self.assertEqual(0, self.command(*remove).status)
+
+            self.assertEqual([], self.left())
 
     def test_warns_of_names_that_mean_nothing(self) -> None:
         self.write('timout = 5', 'cache-time = 2',

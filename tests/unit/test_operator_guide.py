@@ -47,13 +47,27 @@ def _known() -> dict[str, set[str]]:
 
 class TestOperatorGuide(testtools.TestCase):
 
+    def setUp(self) -> None:
+        super().setUp()
+        self.example = configparser.RawConfigParser(default_section='none')
+        self.example.read_string(EXAMPLE.read_text())
+
     def test_options_of_the_example_exist(self) -> None:
-        example = configparser.RawConfigParser(default_section='none')
-        example.read_string(EXAMPLE.read_text())
         known = _known()
 
-        unknown = [(section, name) for section in example.sections()
-                   for name in example[section]
+        unknown = [(section, name) for section in self.example.sections()
+                   for name in self.example[section]
                    if name.replace('-', '_') not in known.get(section, set())]
 
         self.assertEqual([], unknown)
+
+    def test_both_ports_for_websocket_are_those_of_the_host_alone(
+        self,
+    ) -> None:
+        listens = self.example['drivers:transport:websocket']
+
+        self.assertEqual(
+            ['127.0.0.1'] * 2,
+            [listens['bind'], listens['notification_bind']])
+        # Zaqar's default is a random one.
+        self.assertIn('notification_port', listens)

@@ -293,7 +293,87 @@ class TestDeletionFromTheVirtualPool(PooledTest):
             self.api.drivers.data.account.store.containers('marconi:')])
 
 
+class TestQueuesThatAreInTheVirtualPool(PooledTest):
+    """What the page on pools says of them, which is Zaqar's doing."""
+
+    virtual = True
+
+    def setUp(self) -> None:
+        super().setUp()
+        for queue in 'qr':
+            self.ask(201, 'PUT', f'queues/{queue}', {})
+            self.post(queue, 'old')
+
+    def change(self) -> None:
+        self.ask(204, 'PUT', 'queues/q', {})
+        self.ask(200, 'PATCH', 'queues/r', [
+            {'op': 'add', 'path': '/metadata/colour', 'value': 'red'},
+        ], **{'Content-Type':
+              'application/openstack-messaging-v2.0-json-patch'})
+
+    def test_stay_while_every_pool_has_a_flavor_or_no_weight(self) -> None:
+        self.register('one')
+        self.flavor('f', 'one')
+        self.register('two', weight=0)
+
+        self.change()
+
+        self.assertEqual({}, self.entries())
+        self.assertEqual([['old']] * 2, [self.bodies('q'), self.bodies('r')])
+
+    def test_leave_what_they_had_for_a_pool_without_flavor(self) -> None:
+        self.register('one')
+
+        self.change()
+
+        self.assertEqual({'q': 'one', 'r': 'one'}, self.entries())
+        self.assertEqual([[]] * 2, [self.bodies('q'), self.bodies('r')])
+
+    def test_leave_what_they_had_for_a_flavor(self) -> None:
+        self.register('one')
+        self.flavor('f', 'one')
+        self.ask(204, 'PUT', 'queues/q', {'_flavor': 'f'})
+        self.post('q', 'new')
+        self.assertEqual(['new'], self.bodies('q'))
+
+        self.ask(204, 'PUT', 'queues/q', {})
+
+        self.assertEqual(['old'], self.bodies('q'))
+
+
+class TestTopics(PooledTest):
+
+    def test_purging_one_empties_the_queue_of_its_name(self) -> None:
+        self.register('one')
+        for kind in ('queues', 'topics'):
+            self.ask(201, 'PUT', f'{kind}/q', {})
+        self.post('q', 1)
+
+        self.ask(204, 'POST', 'topics/q/purge', {
+            'resource_types': ['messages']})
+
+        self.assertEqual([], self.bodies('q'))
+
+
 class TestHealth(PooledTest):
+
+    def test_ping_asks_every_pool(self) -> None:
+        for pool in ('one', 'two'):
+            self.register(pool)
+        self.ask(204, 'GET', 'ping')
+
+        self.fail('HEAD', '')
+        self.ask(503, 'GET', 'ping')
+        self.fail('GET', 'marconi:pools')
+        self.ask(500, 'GET', 'ping')
+
+    def test_a_balancer_s_question_asks_no_store(self) -> None:
+        self.swift.requests.clear()
+
+        answer = self.api.http('GET', '/')
+
+        self.assertEqual((300, []), (
+            answer.status_code, self.swift.requests))
 
     def test_leaves_no_entry_of_its_queues(self) -> None:
         self.register('one')

@@ -495,6 +495,15 @@ class ZaqarConfTest(_Case):
         # A token is for a trust or for a project, not for both.
         self.assertNotIn('project_name', conf['trustee'])
 
+    def test_pools_can_be_added_where_nobody_is_asked_who_he_is(self) -> None:
+        for pooling in (False, True):
+            conf = self.read(zaqar.describe(
+                CREDENTIALS.options, 'secret', pooling=pooling))
+
+            self.assertEqual(
+                pooling, conf.getboolean('DEFAULT', 'admin_mode'))
+            self.assertEqual(pooling, conf.getboolean('DEFAULT', 'pooling'))
+
     def test_gunicorn_is_told_a_path_with_quotes(self) -> None:
         path = "/it's"
         application = f'{zaqar.APPLICATION}({path!r})'

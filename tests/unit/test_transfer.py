@@ -98,6 +98,20 @@ class TestExport(TransferTest):
 
         self.assertEqual(0o600, os.stat(self.file).st_mode & 0o777)
 
+    def test_writes_to_no_file_that_somebody_put_there(self) -> None:
+        elsewhere = self.file.with_name('elsewhere')
+        for plant in (lambda path: path.symlink_to(elsewhere),
+                      lambda path: path.touch(0o666)):
+            plant(self.file.with_name('q.jsonl.part'))
+
+            self.export()
+
+            self.assertFalse(elsewhere.exists())
+            self.assertFalse(self.file.is_symlink())
+            self.assertEqual(0o600, os.stat(self.file).st_mode & 0o777)
+            for path in self.file.parent.iterdir():
+                path.unlink()
+
     def test_leaves_the_old_file_when_it_fails(self) -> None:
         [posted] = self.post(1, ttl=300)
         self.file.write_text('old')
@@ -108,6 +122,7 @@ class TestExport(TransferTest):
                       self.command('export', 'q', str(self.file)).said)
 
         self.assertEqual('old', self.file.read_text())
+        self.assertEqual([self.file], list(self.file.parent.iterdir()))
 
 
 class TestImport(TransferTest):
@@ -222,6 +237,15 @@ class TestImport(TransferTest):
             0, self.load('--queue', 'copy', *further.split()).status)
         self.assertEqual(list(range(5)), self.copied())
 
+    def test_writes_to_no_journal_that_somebody_put_there(self) -> None:
+        elsewhere = self.file.with_name('elsewhere')
+        self.file.with_name('journal.part').symlink_to(elsewhere)
+
+        self.load('--queue', 'copy', '--journal', str(self.journal))
+
+        self.assertFalse(elsewhere.exists())
+        self.assertFalse(self.journal.is_symlink())
+
     def test_goes_on_by_itself_with_a_journal(self) -> None:
         self.useFixture(fixtures.MonkeyPatch(
             'marconi_swift.manage.portable.PAGE', 2))
@@ -257,6 +281,27 @@ class TestImport(TransferTest):
         self.journal.write_text('nonsense')
         self.assertIn('is no journal', self.load(*arguments).said)
         self.assertEqual(5, len(self.copied()))
+
+    def test_refuses_the_journal_of_another_destination(self) -> None:
+        journal = ('--journal', str(self.journal))
+        self.load('--queue', 'copy', *journal)
+        usual, other = self.drivers.path, f'{self.file}.conf'
+        pathlib.Path(other).write_text(pathlib.Path(usual).read_text())
+
+        for conf, queue, project in ((usual, 'other', 'p'),
+                                     (usual, 'copy', 'other'),
+                                     (other, 'copy', 'p')):
+            self.drivers.path = conf
+
+            ran = self.load('--queue', queue, '--project', project, *journal)
+
+            self.assertEqual((1, ''), ran[:2])
+            self.assertIn(
+                'is the journal of another import: p/q 2033-05-18T00:00:00Z '
+                f'to p/copy by {usual}, not p/q 2033-05-18T00:00:00Z to '
+                f'{project}/{queue} by {conf}. Name another file.', ran.said)
+        for queue, project in (('other', 'p'), ('copy', 'other')):
+            self.assertFalse(self.queues.exists(queue, project=project))
 
     def test_keeps_the_order_of_several_posters(self) -> None:
         for number in range(5, 10):
