@@ -99,6 +99,18 @@ class Registry:
     def exists(self, name: str) -> bool:
         return self._store.head(self._container, name) is not None
 
+    def make_sure(self) -> None:
+        """See that Swift can tell which records there are.
+
+        Where it can not look up their container it takes that for one of the
+        first storage policy, and finds none of them if it is of another
+        (``GETorHEAD`` in ``swift/proxy/controllers/obj.py``).
+
+        :raises marconi_swift.store.errors.SwiftError: it can not.
+        """
+        self._store.check_account()
+        self._store.container_metadata(self._container)
+
     def delete(self, name: str) -> None:
         """Remove a record, if it is there."""
         self._store.delete(self._container, name)

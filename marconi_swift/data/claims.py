@@ -168,10 +168,12 @@ class ClaimController(storage.Claim):
         claim = target.claims.current(claim_id, records.now())
         if claim is None:
             return
+        within = target.until(
+            time.monotonic() + claim.until - records.now())
 
         def release(message: records.Message) -> None:
-            if self._annotate(target, claim, message.released()):
-                target.gates.leave(message.id, claim.named())
+            if self._annotate(within, claim, message.released()):
+                within.gates.leave(message.id, claim.named())
 
         self._store.each(release, claim.messages())
         target.claims.delete(claim.id)

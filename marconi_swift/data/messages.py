@@ -389,10 +389,15 @@ class MessageController(storage.Message):
                 return
             if self._is_claimed(target, message):
                 raise errors.MessageIsClaimed(message_id)
-        elif not self._may_delete(target, message_id, claim, queue, project):
-            return
-        self._store.delete(
-            names.home(target.messages, message_id), message_id)
+            store = self._store
+        else:
+            owner = self._owner(target, message_id, claim, queue, project)
+            if owner is None:
+                return
+            # When it is over, the message may be another's.
+            store = self._store.until(
+                time.monotonic() + owner.until - records.now())
+        store.delete(names.home(target.messages, message_id), message_id)
 
     def _is_claimed(
         self, target: taking.Queue, message: records.Message,
@@ -405,35 +410,36 @@ class MessageController(storage.Message):
         """
         at = records.now()
         hold = message.held(at)
-        if hold is None or not target.settled(hold, at):
-            return hold is not None
+        if hold is not None and not target.settled(hold, at):
+            return True
+        if not message.claim_count:
+            return False
 
         def holds(claim_id: str) -> bool:
             claim = target.claims.current(claim_id, at)
             return claim is not None and claim.holds(message.id, at)
 
         # Whoever won it may have died before it put that right.
-        return holds(hold.claim) or any(map(
-            holds, target.claims.holders(at, target.parts.count).get(
+        return (hold is not None and holds(hold.claim)) or any(map(
+            holds, target.claims.holders(at, target.parts.ask()).get(
                 records.digest(message.id), ())))
 
-    def _may_delete(
+    def _owner(
         self, target: taking.Queue, message_id: str, claim_id: str,
         queue: str, project: str | None,
-    ) -> bool:
-        """Check a claim's right to delete a message; False if it is gone.
+    ) -> records.Claim | None:
+        """The claim that a message is deleted with; None if that is gone.
 
         By the claims' own records: what the message says of its claim can be
         wrong, since a claimer that lost writes its own claim to it before it
         writes back the winner's.
         """
-        at = records.now()
-        claim = target.claims.current(claim_id, at)
-        if claim is not None and claim.holds(message_id, at):
-            return True
+        claim = target.claims.current(claim_id, records.now())
+        if claim is not None and claim.holds(message_id, records.now()):
+            return claim
         message = listing.head(self._store, target.messages, message_id)
         if message is None:
-            return False
+            return None
         at = records.now()
         if claim is None or not claim.live(at):
             raise errors.ClaimDoesNotExist(claim_id, queue, project)
@@ -472,11 +478,11 @@ class MessageController(storage.Message):
     ) -> builtins.list[records.Claim]:
         """The live ones of these claims, if they hold all these messages."""
         at = records.now()
-        claims = [
-            claim for claim in self._store.each(
-                lambda claim_id: target.claims.current(claim_id, at),
-                claim_ids)
-            if claim is not None and claim.live(at)]
+        found = self._store.each(
+            lambda claim_id: target.claims.current(claim_id, at), claim_ids)
+        at = records.now()
+        claims = [claim for claim in found
+                  if claim is not None and claim.live(at)]
         held = {message_id for claim in claims for message_id in claim.won}
         for message in self._store.each(
                 lambda name: listing.head(

@@ -160,10 +160,16 @@ def _gone(driver: Any, place: names.Place, orphans: bool = True) -> bool:
     # The answer decides, so nothing that is remembered will do.
     forget = getattr(control, 'forget', lambda: None)
     forget()
-    controller = (control.topic_controller if place.kind == names.TOPIC
-                  else control.queue_controller)
-    return controller is not None and not controller.exists(
-        place.name, place.project)
+    kind, controller = (
+        ('topics', control.topic_controller) if place.kind == names.TOPIC
+        else ('queues', control.queue_controller))
+    if controller is None or controller.exists(place.name, place.project):
+        return False
+    if not hasattr(control, 'registry'):
+        # It is another's, who knows what there is.
+        return True
+    control.registry(kind).make_sure()
+    return not controller.exists(place.name, place.project)
 
 
 def _unused(driver: Any, place: names.Place, orphans: bool) -> bool:

@@ -237,7 +237,7 @@ class ObjectStore:
         given (``swift/obj/server.py``, POST). The last writer wins. Sent
         again after a lost answer.
         """
-        answer = self._ask(
+        answer = self._make_sure(
             'POST', container, name,
             headers={'Content-Type': content_type, **_expiry(delete_at)})
         return _outcome(answer.response, 'POST', name, {
@@ -277,7 +277,8 @@ class ObjectStore:
                    else {'X-If-Delete-At': str(only_if_delete_at)})
 
         def delete() -> Outcome:
-            answer = self._ask('DELETE', container, name, headers=headers)
+            answer = self._make_sure(
+                'DELETE', container, name, headers=headers)
             outcome = _outcome(answer.response, 'DELETE', name, {
                 204: Outcome.DONE, 404: Outcome.MISSING, 409: Outcome.STALE,
                 412: Outcome.STALE})
@@ -523,6 +524,22 @@ class ObjectStore:
             timeutils.utcnow_ts(True))
         return answer
 
+    def _make_sure(
+        self, method: str, container: str, name: str, **kwargs: Any,
+    ) -> retry.Answer:
+        """As :meth:`_ask`; 404 then says that it is not there.
+
+        Of what is in an account that it can not look up, Swift says so, too
+        (``get_container_info`` in ``swift/proxy/controllers/obj.py``).
+        """
+        answer = self._ask(method, container, name, **kwargs)
+        if answer.response.status != 404:
+            return answer
+        self.check_account()
+        again = self._ask(method, container, name, **kwargs)
+        return retry.Answer(
+            again.response, answer.repeated or again.repeated)
+
     def _insist_on(
         self, send: Callable[[], transport.Response],
     ) -> retry.Answer:
@@ -585,12 +602,21 @@ class ObjectStore:
     def _bulk_delete(self, container: str, names: Sequence[str]) -> None:
         body = '\n'.join(
             parse.quote(f'/{container}/{name}') for name in names)
-        response = self._ask(
-            'POST', query={'bulk-delete': ''}, body=body.encode(),
-            headers={'Content-Type': 'text/plain',
-                     'Accept': 'application/json'}).response
-        _outcome(response, 'POST', 'bulk-delete', {200: Outcome.DONE})
-        result = _json(response.body, 'bulk-delete')
+
+        def delete() -> dict[str, Any]:
+            response = self._ask(
+                'POST', query={'bulk-delete': ''}, body=body.encode(),
+                headers={'Content-Type': 'text/plain',
+                         'Accept': 'application/json'}).response
+            _outcome(response, 'POST', 'bulk-delete', {200: Outcome.DONE})
+            result: dict[str, Any] = _json(response.body, 'bulk-delete')
+            return result
+
+        result = delete()
+        if result['Number Not Found']:
+            # See _make_sure.
+            self.check_account()
+            result = delete()
         if result['Response Status'].startswith('200'):
             return
         # What it failed at is told apart from the rest by trying again.

@@ -139,23 +139,57 @@ class TestDelete(ClaimTest):
 
         self.refused(errors.MessageIsClaimed, posted, None)
 
-        # Somebody who lost to it wrote his name there, and died.
-        self.blame(posted, names.new_message_id())
-        self.refused(errors.MessageIsClaimed, posted, None)
+        # Somebody who lost to it wrote his name there, and died. Here,
+        # nobody knows in which containers claims are.
+        for until in (records.now() + 3600, records.now() - 1):
+            self.blame(posted, names.new_message_id(), until)
+            self.drivers.data.account.spread.known.clear()
+            self.refused(errors.MessageIsClaimed, posted, None)
         self.claims.delete('q', mine, project='p')
-        self.blame(posted, mine)
+        self.blame(posted, mine, records.now() + 3600)
         self.delete(posted)
         self.assertRaises(errors.MessageDoesNotExist, self.get, posted)
 
-    def blame(self, message_id: str, claim: str | None) -> None:
-        """Let a message say that a claim of an hour ago has it."""
+    def blame(
+        self, message_id: str, claim: str | None, until: float,
+    ) -> None:
+        """Let a message say that a claim has it."""
         store = self.drivers.data.account.store
         message = listing.head(store, self.container, message_id)
         assert message and claim
         store.annotate(
-            self.container, message_id, delete_at=message.delete_at,
+            names.home(self.container, message_id), message_id,
+            delete_at=message.delete_at,
             content_type=dataclasses.replace(message, hold=records.Hold(
-                claim, int(records.now()) + 3600)).content_type())
+                claim, int(until))).content_type())
+
+    def test_with_a_claim_that_ends_while_it_is_looked_for(self) -> None:
+        def slow(request: fake_swift.Request) -> bool:
+            if (request.method, request.name) == (
+                    'GET', f'claim/{self.mine}'):
+                self.pass_time(_TTL)
+            return False
+
+        self.swift.faults.append(fake_swift.Fault(1, 'before', 503, slow))
+
+        self.refused(errors.ClaimDoesNotExist, self.held, self.mine)
+
+    def test_with_a_claim_that_ends_while_it_is_deleted(self) -> None:
+        """It is not sent again when the message may be another's."""
+        def slow(request: fake_swift.Request) -> bool:
+            if (request.method, request.name) != ('DELETE', self.held):
+                return False
+            self.pass_time(_TTL)
+            return True
+
+        self.useFixture(fixtures.MonkeyPatch('time.monotonic', records.now))
+        account = self.drivers.data.account
+        for store in (account.store, self.messages._store):
+            store._policy = dataclasses.replace(
+                store._policy, retries=5, time_limit=1000)
+        self.swift.faults.append(fake_swift.Fault(1, 'before', 503, slow))
+
+        self.refused(errors.ConnectionError, self.held, self.mine)
 
     def test_with_a_claim_that_was_released(self) -> None:
         self.claims.delete('q', self.mine, project='p')
@@ -321,6 +355,32 @@ class TestClaim(ClaimTest):
 
         self.assertEqual([posted], [
             message['id'] for message in self.claim()[1]])
+
+    def test_that_ends_while_it_is_released_frees_nothing_later(self) -> None:
+        """Somebody else may have its messages by then."""
+        [posted] = self.post(1, ttl=600)
+        claim, _ = self.claim()
+        self.useFixture(fixtures.MonkeyPatch('time.monotonic', records.now))
+        account = self.drivers.data.account
+        for store in (account.store, self.claims._store):
+            store._policy = dataclasses.replace(
+                store._policy, retries=5, time_limit=1000)
+        written = []
+
+        def slow(request: fake_swift.Request) -> bool:
+            if (request.method, request.name) != ('POST', posted):
+                return False
+            written.append(request)
+            self.pass_time(_TTL)
+            return True
+
+        self.swift.faults.append(fake_swift.Fault(1, 'before', 503, slow))
+
+        self.assertRaises(
+            errors.ConnectionError, self.claims.delete, 'q', claim,
+            project='p')
+
+        self.assertEqual(1, len(written))
 
     def test_that_is_empty_ends_as_early_as_it_was_renewed_for(self) -> None:
         [posted] = self.post(1)
@@ -778,6 +838,32 @@ class TestDeadLetters(ClaimTest):
         self.assertTrue(self.queues.exists('dead', project='p'))
         self.assertEqual(20, len(list(next(self.messages.list(
             'dead', project='p', limit=20, echo=True)))))
+
+    def test_are_left_when_the_attempt_is_over(self) -> None:
+        """Somebody else may have them by then, and delete the copy."""
+        self.useFixture(fixtures.MonkeyPatch('time.monotonic', records.now))
+        [posted] = self.post('bad', ttl=600)
+        self.give_up()
+        self.give_up()
+        limit = self.drivers.data.account.settings.claim_attempt_limit
+        deleted = []
+
+        def on_step(step: str, request: fake_swift.Request) -> None:
+            if step == 'arrive' and request.name == posted:
+                if request.method == 'PUT':
+                    self.pass_time(limit)
+                deleted.extend([request] * (request.method == 'DELETE'))
+
+        self.swift.on_step = on_step
+        self.assertRaises(errors.ConnectionError, self.claim)
+        self.swift.on_step = None
+
+        self.assertEqual([], deleted)
+        self.pass_time(60)
+        self.assertEqual((None, []), self.claim())
+        self.assertRaises(errors.MessageDoesNotExist, self.get, posted)
+        self.assertEqual([posted], [message['id'] for message in next(
+            self.messages.list('dead', project='p', echo=True))])
 
     def test_stay_where_no_other_queue_is_named(self) -> None:
         [posted] = self.post('bad')

@@ -31,6 +31,7 @@ from marconi_swift.data import probing
 from marconi_swift.manage import shell
 from marconi_swift.manage import stores
 from marconi_swift.store import errors
+from marconi_swift.store import transport
 from tests.fixtures import conf
 from tests.fixtures import fake_swift
 from tests.fixtures import logs
@@ -124,6 +125,31 @@ class TestGc(ManageTest):
         self.assertIn(self.half, self.containers())
         self.assertEqual(3, len(rehearsed))
         self.assertEqual(rehearsed, self.gc())
+
+    def test_removes_nothing_where_swift_can_not_tell_what_there_is(
+        self,
+    ) -> None:
+        """It says 404 of objects whose container it can not look up."""
+        asked = fake_swift.FakeSwift.request
+
+        def request(
+            swift: fake_swift.FakeSwift, method: str,
+            container: str | None = None, name: str | None = None,
+            **kwargs: Any,
+        ) -> Any:
+            if (method, container) == ('HEAD', 'marconi:queues'):
+                return transport.Response(503 if name is None else 404, {},
+                                          b'')
+            return asked(swift, method, container, name, **kwargs)
+
+        before = self.swift.stored()
+        with fixtures.MonkeyPatch(
+                'tests.fixtures.fake_swift.FakeSwift.request', request):
+            run = self.run_command()
+
+        self.assertEqual(1, run.status)
+        self.assertIn('503', run.said)
+        self.assertEqual(before, self.swift.stored())
 
     def test_takes_the_store_that_it_is_told(self) -> None:
         self.assertEqual(3, len(self.gc('--store', 'marconi-swift')))

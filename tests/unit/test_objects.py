@@ -13,6 +13,8 @@
 
 from collections.abc import Callable
 import inspect
+import json
+import math
 import time
 from typing import Any
 
@@ -25,6 +27,7 @@ from marconi_swift.store import fan_out
 from marconi_swift.store import objects
 from marconi_swift.store import outages
 from marconi_swift.store import retry
+from marconi_swift.store import transport
 from tests.fixtures import clock
 from tests.fixtures import fake_swift
 
@@ -163,6 +166,54 @@ class TestListing(ObjectsTest):
 
         self.assertEqual(['p', 'o'], [
             row.name for row in self.store.rows('c', reverse=True, first=1)])
+
+
+class TestLostAccount(ObjectsTest):
+    """Swift can not look up the account, and says that nothing is there."""
+
+    def lose(self, times: float) -> None:
+        """Let so many requests meet an account that can not be looked up."""
+        left, asked = times, self.swift.request
+
+        def request(
+            method: str, container: str | None = None,
+            name: str | None = None, **kwargs: Any,
+        ) -> transport.Response:
+            nonlocal left
+            if left <= 0:
+                return asked(method, container, name, **kwargs)
+            left -= 1
+            if 'bulk-delete' in kwargs.get('query', {}):
+                return transport.Response(200, {}, json.dumps({
+                    'Response Status': '200 OK', 'Number Deleted': 0,
+                    'Number Not Found': 100, 'Errors': []}).encode())
+            return transport.Response(404 if container else 503, {}, b'')
+
+        self.useFixture(fixtures.MonkeyPatch(
+            'tests.fixtures.fake_swift.FakeSwift.request',
+            lambda swift, *args, **kwargs: request(*args, **kwargs)))
+
+    def test_is_no_deletion(self) -> None:
+        self.lose(math.inf)
+
+        for delete in (
+                lambda: self.store.delete('c', 'o'),
+                lambda: self.store.annotate('c', 'o', content_type='x/y'),
+                lambda: self.store.delete_many('c', ['o'] * 100)):
+            error = self.assertRaises(errors.Refused, delete)
+            self.assertEqual(503, error.status)
+
+    def test_for_a_moment_is_not_noticed(self) -> None:
+        self.lose(1)
+        self.assertIs(_DONE, self.store.annotate(
+            'c', 'o', content_type='x/y'))
+        self.lose(1)
+        self.assertIs(_DONE, self.store.delete('c', 'o'))
+        self.store.create('c', 'o', content_type='a/b')
+        self.lose(1)
+        self.store.delete_many('c', ['o'] * 100)
+
+        self.assertEqual([], self.store.page('c'))
 
 
 class TestDeletingMany(ObjectsTest):
