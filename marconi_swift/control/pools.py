@@ -31,6 +31,7 @@ from zaqar.storage import errors
 from marconi_swift import acceptable
 from marconi_swift import names
 from marconi_swift import options as our_options
+from marconi_swift.control import openings
 from marconi_swift.control import registry
 
 _FIELDS = ('uri', 'weight', 'flavor', 'options')
@@ -51,6 +52,7 @@ class PoolsController(storage.PoolsBase):
     def __init__(self, driver: Any) -> None:
         super().__init__(driver)
         self._registry: registry.Registry = driver.registry('pools')
+        self._openings: openings.Openings = driver.openings
 
     def _list(
         self, marker: str | None = None,
@@ -83,7 +85,13 @@ class PoolsController(storage.PoolsBase):
             'flavor': flavor or None, 'options': options or {}})
 
     def _get(self, name: str, detailed: bool = False) -> dict[str, Any]:
-        return _shown(self._load(name), detailed)
+        """Return a pool, which this thread may open next.
+
+        :raises zaqar.storage.errors.PoolDoesNotExist: there is none.
+        """
+        pool = self._load(name)
+        self._openings.expect(pool)
+        return _shown(pool, detailed)
 
     def _get_pools_by_flavor(
         self, flavor: dict[str, Any] | None = None, detailed: bool = False,
