@@ -219,6 +219,19 @@ class TestQueues(ControlTest):
         self.assertEqual({'a': {'deep': 1}},
                          self.queues.get_metadata('q', 'p'))
 
+    def test_are_found_by_what_json_tells_apart(self) -> None:
+        stored = {'number': 1, 'true': True, 'false': False, 'text': '1',
+                  'float': 1.0, 'list': [1], 'none': None}
+        for controller in (self.queues, self.control.topic_controller):
+            for name, value in stored.items():
+                controller.create(name, {'k': value}, project='kinds')
+
+            for value, found in (
+                    (1, ['float', 'number']), (True, ['true']),
+                    (0, []), (False, ['false']), ('1', ['text'])):
+                self.assertEqual(found, [listed['name'] for listed in next(
+                    controller.list('kinds', kfilter={'k': value}))])
+
     def test_pages_cost_no_more_than_they_show(self) -> None:
         for number in range(30):
             self.queues.create(f'q{number:02}', project='p')
