@@ -25,7 +25,9 @@ from collections.abc import Mapping
 import itertools
 from typing import Any
 
+from oslo_config import cfg
 from zaqar import storage
+from zaqar.common import utils
 from zaqar.storage import errors
 
 from marconi_swift import acceptable
@@ -38,7 +40,10 @@ _FIELDS = ('uri', 'weight', 'flavor', 'options')
 
 
 class InvalidOptions(errors.PoolCapabilitiesMismatch):
-    """What Zaqar answers 400 to, and shows why, when a pool is made."""
+    """What Zaqar answers 400 to, and shows why, when a pool is made.
+
+    To a change it answers 500, with the reason too.
+    """
 
     msg_format = '{message}'
 
@@ -171,19 +176,41 @@ class PoolsController(storage.PoolsBase):
 
 
 def _check(pool: Mapping[str, Any]) -> None:
-    """Refuse a pool that could not be shown, or opened by this driver."""
+    """Refuse a pool that could not be shown, or opened by Zaqar or us."""
     try:
         for field in ('uri', 'flavor'):
             acceptable.check(pool[field], f'the {field} of a pool')
         for name, value in pool['options'].items():
             acceptable.check(
                 {name: value}, f'{name!a} in the options of a pool')
+        _check_options(pool['options'])
         if pool['uri'].partition(':')[0] == our_options.SCHEME:
+            # The configuration of a process, out of which a pool is tried,
+            # replaces it and what follows.
+            if '$' in pool['uri']:
+                raise InvalidOptions(
+                    'A $ in the uri of a pool must be written as %24.')
             our_options.check_pool(pool['options'])
     except acceptable.Unacceptable as exc:
         raise InvalidOptions(str(exc)) from exc
     except our_options.InvalidConfiguration as exc:
         raise InvalidOptions(str(exc)) from exc
+
+
+def _check_options(given: Mapping[str, Any]) -> None:
+    """Refuse options that Zaqar can not make options of its own of.
+
+    It does so for each pool that it opens, whatever driver that is of.
+    """
+    conf = cfg.ConfigOpts()
+    for name, value in given.items():
+        try:
+            conf.register_opts(utils.dict_to_conf({name: value}), 'pool')
+        except (KeyError, ValueError, cfg.DuplicateOptError) as exc:
+            raise InvalidOptions(
+                f'Zaqar could not open a pool with {name!a} in its options: '
+                'it is null, or its name begins with _, or is another one '
+                'with - for _.') from exc
 
 
 def _key(name: str) -> str:

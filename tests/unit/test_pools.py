@@ -350,6 +350,16 @@ class DeadLettersTest(PooledTest):
         self.assertEqual(1, self.log.output.count('in another pool'))
 
 
+class TestOptions(PooledTest):
+
+    def test_that_no_pool_can_be_opened_with_are_refused(self) -> None:
+        for given in ({'region_name': None}, {'_mine': 1}):
+            self.ask(400, 'PUT', 'pools/one', {
+                'weight': 1, 'uri': self.uri('one'), 'options': given})
+
+        self.ask(204, 'GET', 'ping')
+
+
 class TestDeadLetters(DeadLettersTest):
 
     def test_are_in_a_queue_that_can_be_used(self) -> None:
