@@ -15,9 +15,11 @@ Stages in front of the queue and topic controllers are found by Zaqar under
 the name of this module (``marconi_swift.driver.queue.stages``).
 """
 
+from collections.abc import Mapping
 import functools
 from typing import Any
 from typing import TypeVar
+import weakref
 
 from oslo_config import cfg
 from osprofiler import profiler
@@ -29,6 +31,7 @@ from marconi_swift import election
 from marconi_swift import options
 from marconi_swift.control import catalogue
 from marconi_swift.control import flavors
+from marconi_swift.control import openings
 from marconi_swift.control import pools
 from marconi_swift.control import queues
 from marconi_swift.control import registry
@@ -51,15 +54,25 @@ _T = TypeVar('_T')
 #: Queues, topics or catalogue entries that a process remembers at a time.
 _CACHED = 1000
 
+#: What their configurations say of the message store without pools, by
+#: control drivers of other stores.
+_configured: weakref.WeakKeyDictionary[Any, Mapping[str, Any]] = (
+    weakref.WeakKeyDictionary())
+
 
 class Account:
     """What both drivers have: settings, and an account to keep things in.
 
     Constructing it does no I/O and starts no thread.
+
+    :param told: options that are not what the group says by now.
     """
 
-    def __init__(self, conf: cfg.ConfigOpts, group: str) -> None:
-        self.settings = options.read(conf, group)
+    def __init__(
+        self, conf: cfg.ConfigOpts, group: str,
+        told: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.settings = options.read(conf, group, told)
         self.transport = connect(self.settings)
         self.store = objects.ObjectStore(
             self.transport,
@@ -93,11 +106,8 @@ class DataDriver(storage.DataDriverBase):
         self, conf: cfg.ConfigOpts, cache: Any, control_driver: Any,
     ) -> None:
         super().__init__(conf, cache, control_driver)
-        # Zaqar wraps the configuration of a pool, but not that of its
-        # virtual pool, which it reads right after this.
-        if isinstance(conf, cfg.ConfigOpts) and conf.pooling:
-            options.forget_pools(conf)
-        self.account = Account(conf, options.DATA_GROUP)
+        self.account = Account(
+            conf, options.DATA_GROUP, _told(conf, control_driver))
 
     @property
     def capabilities(self) -> tuple[storage.Capabilities, ...]:
@@ -179,10 +189,14 @@ class DataDriver(storage.DataDriverBase):
 class ControlDriver(storage.ControlDriverBase):
     """Management store; see :class:`zaqar.storage.base.ControlDriverBase`."""
 
-    _DRIVER_OPTIONS = options.driver_options(options.CONTROL_GROUP)
+    # The message store's too, before Zaqar makes its own of a pool's.
+    _DRIVER_OPTIONS = options.driver_options(
+        options.CONTROL_GROUP, options.DATA_GROUP)
 
     def __init__(self, conf: cfg.ConfigOpts, cache: Any) -> None:
         super().__init__(conf, cache)
+        #: Which pools threads are opening.
+        self.openings = openings.Openings(conf)
         self.account = Account(conf, options.CONTROL_GROUP)
         #: What controllers of a kind remember of what they read.
         self.caches: dict[str, caches.Cache[str, str]] = {
@@ -226,6 +240,26 @@ class ControlDriver(storage.ControlDriverBase):
 
     def _traced(self, name: str, controller: _T) -> _T:
         return _traced(name, controller, self.conf, 'trace_management_store')
+
+
+def _told(conf: Any, control: Any) -> Mapping[str, Any]:
+    """Of which options a message store is made, whatever others are.
+
+    Those that are not among them are as its configuration says.
+    """
+    if isinstance(control, ControlDriver):
+        return control.openings.told(conf)
+    # Zaqar wraps the configuration of a pool, but not that of its virtual
+    # pool, which it reads right after this.
+    if control is None or not (
+            isinstance(conf, cfg.ConfigOpts) and conf.pooling):
+        return {}
+    # Once, for other threads are opening pools: Zaqar makes this for each
+    # call for a queue that is in none, and keeps the virtual pool.
+    if control not in _configured:
+        options.forget_pools(conf)
+        _configured[control] = options.configured(conf)
+    return _configured[control]
 
 
 def _traced(

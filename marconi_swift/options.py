@@ -19,12 +19,15 @@ can say everything about it.
 
 Zaqar's per-pool overrides are made on the one configuration object of the
 process and are never taken back (``zaqar.storage.utils.dynamic_conf``), so
-a setting is right only while the driver is being constructed: all of them
-are read then, and never again.
+a setting is right at most while the driver is being constructed: all of them
+are read then, and never again. What another thread may have overridden just
+then is told by the caller (:mod:`marconi_swift.control.openings`).
 """
 
+import collections
 from collections.abc import Callable
 from collections.abc import Mapping
+import contextlib
 import dataclasses
 import functools
 from typing import Any
@@ -254,13 +257,14 @@ def _connection_options(group: str) -> list[cfg.Opt]:
     return [*session, *adapter]
 
 
-def driver_options(group: str) -> list[tuple[str, list[cfg.Opt]]]:
+def driver_options(*groups: str) -> list[tuple[str, list[cfg.Opt]]]:
     """What a driver registers: all but the authentication plugin's own.
 
     :returns: in the form of Zaqar's ``_DRIVER_OPTIONS``.
     """
     return [(group, [*_OPTIONS, *_connection_options(group),
-                     *loading.get_auth_common_conf_options()])]
+                     *loading.get_auth_common_conf_options()])
+            for group in groups]
 
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
@@ -278,31 +282,39 @@ def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
     return listed
 
 
-def read(conf: cfg.ConfigOpts, group: str) -> Settings:
+def read(
+    conf: cfg.ConfigOpts, group: str, told: Mapping[str, Any] | None = None,
+) -> Settings:
     """Read the settings of one driver; no I/O.
 
     :param group: :data:`DATA_GROUP` or :data:`CONTROL_GROUP`, with the
         options of :func:`driver_options` registered.
+    :param told: options that are not what the group says by now, the uri
+        among them.
     :raises InvalidConfiguration: naming the option at fault.
     """
-    given = _parse_uri(conf[group].uri, group)
+    own: Mapping[str, Any] = collections.ChainMap(
+        dict(told or {}), conf[group])
+    uri = own['uri']
+    given = _parse_uri(uri, group)
     known: set[str] = set()
 
     def get(name: str) -> Any:
         known.add(name)
+        kind = _types()[name]
         if name in given:
-            return _convert(given[name], name, f'The uri in [{group}]')
+            return _convert(given[name], kind, name, f'The uri in [{group}]')
         # A pool's options come as they were registered: Zaqar checks none
         # of them until the first driver has said what they are.
-        return _convert(conf[group][name], name, f'Section [{group}]')
+        return _convert(own[name], kind, name, f'Section [{group}]')
 
     interfaces = 'interface' if 'interface' in given else 'valid_interfaces'
     if interfaces == 'interface':
         given['valid_interfaces'] = given.pop('interface')
     certificate, key = get('certfile'), get('keyfile')
-    make_auth, auth_url = _auth_maker(conf, group, given, known)
+    make_auth, auth_url = _auth_maker(conf, group, given, own, known)
     settings = Settings(
-        uri=conf[group].uri,
+        uri=uri,
         container_prefix=get('container_prefix'),
         storage_policy=get('storage_policy'),
         fan_out=get('fan_out'),
@@ -347,14 +359,34 @@ def known_names(conf: cfg.ConfigOpts, group: str) -> set[str]:
                                      if old.name))}
 
 
+def configured(conf: cfg.ConfigOpts) -> dict[str, Any]:
+    """What the configuration file says of the message store, as it is now.
+
+    With the options of the authentication plugin that is set there.
+
+    :param conf: what no pool has changed yet, or :func:`forget_pools` did.
+    """
+    # For the options that it registers. What is wrong with them is raised
+    # for the store that is made of them.
+    with contextlib.suppress(InvalidConfiguration):
+        read(conf, DATA_GROUP)
+    return dict(conf[DATA_GROUP])
+
+
 def forget_pools(conf: cfg.ConfigOpts) -> None:
     """Let the data driver's options be what the configuration file says.
 
     Zaqar overrides them for each pool that it opens, or only tries, and
     never takes that back; its virtual pool would become the last of them.
+    A thread that is just opening a pool loses what that says.
     """
     for name in conf[DATA_GROUP]:
         conf.clear_override(name, group=DATA_GROUP)
+    # Of a pool that was opened before our options were registered, Zaqar has
+    # made the defaults.
+    for _, listed in driver_options(DATA_GROUP):
+        for opt in listed:
+            conf.set_default(opt.dest, opt.default, group=DATA_GROUP)
 
 
 def _parse_uri(uri: str, group: str) -> dict[str, str]:
@@ -396,8 +428,9 @@ def check_pool(pool: Mapping[str, Any]) -> None:
 
     :raises InvalidConfiguration: naming the option at fault.
     """
-    for name in _types().keys() & pool.keys():
-        _convert(pool[name], name, 'The pool')
+    for name, kind in _types().items():
+        if name in pool:
+            _convert(pool[name], kind, name, 'The pool')
 
 
 @functools.cache
@@ -407,12 +440,14 @@ def _types() -> Mapping[str, Callable[[Any], Any]]:
     return {opt.dest: opt.type for opt in known}
 
 
-def _convert(value: Any, name: str, where: str) -> Any:
+def _convert(
+    value: Any, kind: Callable[[Any], Any], name: str, where: str,
+) -> Any:
     """Give a value the type that its option has; None stays that."""
     if value is None:
         return None
     try:
-        return _types()[name](value)
+        return kind(value)
     except (TypeError, ValueError, OverflowError) as exc:
         raise InvalidConfiguration(
             f'{where} sets {name} to a value that it can not have: {exc}.'
@@ -423,6 +458,7 @@ def _auth_maker(
     conf: cfg.ConfigOpts,
     group: str,
     given: Mapping[str, str],
+    own: Mapping[str, Any],
     known: set[str],
 ) -> tuple[Callable[[], plugin.BaseAuthPlugin], str | None]:
     """Read what keystoneauth1's plugin needs; adds its options to known.
@@ -430,9 +466,10 @@ def _auth_maker(
     :returns: what makes a plugin, and the auth_url if it has one.
     """
     known |= {'auth_section', 'auth_type'}
-    section = given.get('auth_section') or conf[group].auth_section or group
+    section = given.get('auth_section') or own['auth_section'] or group
     _register(conf, loading.get_auth_common_conf_options(), section)
-    auth_type = given.get('auth_type') or conf[section].auth_type
+    said = own if section == group else conf[section]
+    auth_type = given.get('auth_type') or said['auth_type']
     if not auth_type:
         raise InvalidConfiguration(
             f'No auth_type is set in [{section}]: name an authentication '
@@ -448,8 +485,10 @@ def _auth_maker(
     options = loading.get_auth_plugin_conf_options(loader)
     _register(conf, options, section)
     known.update(opt.dest for opt in options)
-    values = {opt.dest: given.get(opt.dest, conf[section][opt.dest])
-              for opt in options}
+    values = {
+        opt.dest: given[opt.dest] if opt.dest in given else _convert(
+            said[opt.dest], opt.type, opt.dest, f'Section [{section}]')
+        for opt in options}
 
     def make() -> plugin.BaseAuthPlugin:
         auth: plugin.BaseAuthPlugin = loader.load_from_options_getter(

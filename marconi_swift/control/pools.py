@@ -25,19 +25,25 @@ from collections.abc import Mapping
 import itertools
 from typing import Any
 
+from oslo_config import cfg
 from zaqar import storage
+from zaqar.common import utils
 from zaqar.storage import errors
 
 from marconi_swift import acceptable
 from marconi_swift import names
 from marconi_swift import options as our_options
+from marconi_swift.control import openings
 from marconi_swift.control import registry
 
 _FIELDS = ('uri', 'weight', 'flavor', 'options')
 
 
 class InvalidOptions(errors.PoolCapabilitiesMismatch):
-    """What Zaqar answers 400 to, and shows why, when a pool is made."""
+    """What Zaqar answers 400 to, and shows why, when a pool is made.
+
+    To a change it answers 500, with the reason too.
+    """
 
     msg_format = '{message}'
 
@@ -51,6 +57,7 @@ class PoolsController(storage.PoolsBase):
     def __init__(self, driver: Any) -> None:
         super().__init__(driver)
         self._registry: registry.Registry = driver.registry('pools')
+        self._openings: openings.Openings = driver.openings
 
     def _list(
         self, marker: str | None = None,
@@ -83,7 +90,13 @@ class PoolsController(storage.PoolsBase):
             'flavor': flavor or None, 'options': options or {}})
 
     def _get(self, name: str, detailed: bool = False) -> dict[str, Any]:
-        return _shown(self._load(name), detailed)
+        """Return a pool, which this thread may open next.
+
+        :raises zaqar.storage.errors.PoolDoesNotExist: there is none.
+        """
+        pool = self._load(name)
+        self._openings.expect(pool)
+        return _shown(pool, detailed)
 
     def _get_pools_by_flavor(
         self, flavor: dict[str, Any] | None = None, detailed: bool = False,
@@ -163,19 +176,41 @@ class PoolsController(storage.PoolsBase):
 
 
 def _check(pool: Mapping[str, Any]) -> None:
-    """Refuse a pool that could not be shown, or opened by this driver."""
+    """Refuse a pool that could not be shown, or opened by Zaqar or us."""
     try:
         for field in ('uri', 'flavor'):
             acceptable.check(pool[field], f'the {field} of a pool')
         for name, value in pool['options'].items():
             acceptable.check(
                 {name: value}, f'{name!a} in the options of a pool')
+        _check_options(pool['options'])
         if pool['uri'].partition(':')[0] == our_options.SCHEME:
+            # The configuration of a process, out of which a pool is tried,
+            # replaces it and what follows.
+            if '$' in pool['uri']:
+                raise InvalidOptions(
+                    'A $ in the uri of a pool must be written as %24.')
             our_options.check_pool(pool['options'])
     except acceptable.Unacceptable as exc:
         raise InvalidOptions(str(exc)) from exc
     except our_options.InvalidConfiguration as exc:
         raise InvalidOptions(str(exc)) from exc
+
+
+def _check_options(given: Mapping[str, Any]) -> None:
+    """Refuse options that Zaqar can not make options of its own of.
+
+    It does so for each pool that it opens, whatever driver that is of.
+    """
+    conf = cfg.ConfigOpts()
+    for name, value in given.items():
+        try:
+            conf.register_opts(utils.dict_to_conf({name: value}), 'pool')
+        except (KeyError, ValueError, cfg.DuplicateOptError) as exc:
+            raise InvalidOptions(
+                f'Zaqar could not open a pool with {name!a} in its options: '
+                'it is null, or its name begins with _, or is another one '
+                'with - for _.') from exc
 
 
 def _key(name: str) -> str:

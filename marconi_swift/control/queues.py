@@ -204,10 +204,19 @@ class _Controller:
             if (name or '') not in record['name']:
                 continue
             metadata = record['metadata']
-            if all(metadata.get(key) == value
+            if all(_is(metadata.get(key), value)
                    for key, value in kfilter.items()):
                 shown = {'name': record['name']}
                 yield {**shown, 'metadata': metadata} if detailed else shown
+
+
+def _is(stored: Any, wanted: Any) -> bool:
+    """Whether a key of the metadata has a value that is asked for.
+
+    To Python, 1 and true are the same. Zaqar asks for texts and numbers.
+    """
+    return bool(stored == wanted) and (
+        isinstance(stored, bool) == isinstance(wanted, bool))
 
 
 def _json(value: Any) -> str:

@@ -20,9 +20,11 @@ import time
 from typing import Any
 
 import fixtures
+from oslo_config import cfg
 import testtools
 from testtools import matchers
 from zaqar.storage import errors
+from zaqar.storage import utils
 
 from marconi_swift import acceptable
 from marconi_swift import driver
@@ -219,6 +221,19 @@ class TestQueues(ControlTest):
         self.assertEqual({'a': {'deep': 1}},
                          self.queues.get_metadata('q', 'p'))
 
+    def test_are_found_by_what_json_tells_apart(self) -> None:
+        stored = {'number': 1, 'true': True, 'false': False, 'text': '1',
+                  'float': 1.0, 'list': [1], 'none': None}
+        for controller in (self.queues, self.control.topic_controller):
+            for name, value in stored.items():
+                controller.create(name, {'k': value}, project='kinds')
+
+            for value, found in (
+                    (1, ['float', 'number']), (True, ['true']),
+                    (0, []), (False, ['false']), ('1', ['text'])):
+                self.assertEqual(found, [listed['name'] for listed in next(
+                    controller.list('kinds', kfilter={'k': value}))])
+
     def test_pages_cost_no_more_than_they_show(self) -> None:
         for number in range(30):
             self.queues.create(f'q{number:02}', project='p')
@@ -303,6 +318,50 @@ class TestPools(ControlTest):
 
             self.assertIn(said, str(error))
             self.assertFalse(self.pools.exists('a'))
+
+    def test_with_options_that_zaqar_can_not_open_are_refused(self) -> None:
+        for uri in ('marconi-swift://', 'redis://'):
+            self.create('a', uri)
+            for given, said in (
+                    ({'region_name': None}, 'region_name'),
+                    ({'_mine': 1}, '_mine'),
+                    ({'a-b': 1, 'a_b': 2}, 'a_b')):
+                # That is what it does.
+                self.assertRaises(
+                    (KeyError, ValueError, cfg.DuplicateOptError),
+                    utils.dynamic_conf, uri, dict(given))
+
+                for call in (
+                        lambda uri=uri, given=given: self.pools.create(
+                            'b', 1, uri + 'b', options=given),
+                        lambda given=given: self.pools.update(
+                            'a', options=given)):
+                    error = self.assertRaises(
+                        errors.PoolCapabilitiesMismatch, call)
+                    self.assertIn(f"'{said}'", str(error))
+            self.assertFalse(self.pools.exists('b'))
+            self.pools.delete('a')
+
+    def test_with_options_of_all_other_kinds_are_opened(self) -> None:
+        given = {'': '', 'a b.c': 1, 'd': 1.5, 'e': True, 'f': [None, {}],
+                 'g': {'h': None}, 'uri': 7, '-i': '$j', 'fan_out': 7}
+        for uri in ('marconi-swift://', 'redis://'):
+            self.pools.create('a', 1, uri, options=given)
+
+            utils.dynamic_conf(uri, self.pools.get('a', True)['options'])
+            utils.dynamic_conf(uri, self.pools.get('a', True)['options'],
+                               self.drivers.conf)
+            self.pools.delete('a')
+
+    def test_of_ours_have_no_dollar_in_their_uri(self) -> None:
+        self.create('theirs', 'redis://$$')
+        self.pools.create('a', 1, 'marconi-swift://', 'mine', {})
+
+        for call in (
+                lambda: self.create('b', 'marconi-swift://me:$$@host', 'mine'),
+                lambda: self.pools.update('a', uri='marconi-swift://$$')):
+            self.assertIn('%24', str(self.assertRaises(
+                errors.PoolCapabilitiesMismatch, call)))
 
     def test_are_not_made_such_as_could_not_be_shown(self) -> None:
         self.create('a', 'marconi-swift://')

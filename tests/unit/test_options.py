@@ -263,6 +263,51 @@ class TestPools(OptionsTest):
         self.assertEqual(7, pool.account.settings.fan_out)
         self.assertEqual(4, pool.account.settings.retries)
 
+    def test_opened_first_are_not_what_the_configuration_leaves_out(
+        self,
+    ) -> None:
+        class Store:
+            """A control driver that is not ours."""
+
+        path = pathlib.Path(
+            self.useFixture(fixtures.TempDir()).path, 'zaqar.conf')
+        path.write_text(
+            '[DEFAULT]\npooling = True\n'
+            f'[drivers]\nmanagement_store = {options.SCHEME}\n'
+            f'[{options.CONTROL_GROUP}]\nauth_type = none\n'
+            f'[{_GROUP}]\nauth_type = none\n')
+        for make in (lambda conf: Store(),
+                     lambda conf: driver.ControlDriver(conf, None)):
+            conf = confs.read(str(path))
+            store = make(conf)
+            utils.dynamic_conf('marconi-swift://?container_prefix=one',
+                               {'fan_out': 7, 'retries': 5}, conf)
+
+            settings = driver.DataDriver(conf, None, store).account.settings
+
+            self.assertEqual(
+                ('marconi-swift://', 'marconi', 32, 4),
+                (settings.uri, settings.container_prefix, settings.fan_out,
+                 settings.retries))
+
+    def test_are_not_mixed_while_they_are_read(self) -> None:
+        conf = self.configure(
+            auth_type='none', uri='marconi-swift://?container_prefix=one')
+        parse = options._parse_uri
+
+        def parsing(*args: Any) -> dict[str, str]:
+            conf.set_override('uri', 'marconi-swift://', _GROUP)
+            return parse(*args)
+
+        self.useFixture(fixtures.MonkeyPatch(
+            'marconi_swift.options._parse_uri', parsing))
+
+        settings = options.read(conf, _GROUP)
+
+        self.assertEqual('one', settings.container_prefix)
+        self.assertEqual(
+            'marconi-swift://?container_prefix=one', settings.uri)
+
 
 class TestSample(testtools.TestCase):
 

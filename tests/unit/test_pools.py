@@ -11,6 +11,8 @@
 # under the License.
 """Zaqar's API with pools, on a model of Swift."""
 
+from collections.abc import Callable
+from concurrent import futures
 import re
 import time
 from typing import Any
@@ -18,12 +20,16 @@ from typing import Any
 import fixtures
 import testtools
 from testtools import matchers
+from zaqar.storage import pooling
+from zaqar.storage import utils
 
+from marconi_swift import driver
 from marconi_swift import names
 from marconi_swift import notices
 from marconi_swift.data import probing
 from marconi_swift.store import errors as store_errors
 from tests.fixtures import api
+from tests.fixtures import conf
 from tests.fixtures import fake_swift
 
 _URI = 'marconi-swift://?auth_type=none&endpoint_override=http://[::1]/'
@@ -424,6 +430,16 @@ class DeadLettersTest(PooledTest):
         self.assertEqual(1, self.log.output.count('in another pool'))
 
 
+class TestOptions(PooledTest):
+
+    def test_that_no_pool_can_be_opened_with_are_refused(self) -> None:
+        for given in ({'region_name': None}, {'_mine': 1}):
+            self.ask(400, 'PUT', 'pools/one', {
+                'weight': 1, 'uri': self.uri('one'), 'options': given})
+
+        self.ask(204, 'GET', 'ping')
+
+
 class TestDeadLetters(DeadLettersTest):
 
     def test_are_in_a_queue_that_can_be_used(self) -> None:
@@ -609,3 +625,160 @@ class TestDeadLettersAndTheVirtualPool(DeadLettersTest):
 
         self.assertEqual({'q': 'one', 'dead': 'one'}, self.entries())
         self.assertEqual([1], self.bodies('dead'))
+
+
+class _Store:
+    """A management store that is not ours, with two pools."""
+
+    def __init__(self) -> None:
+        self.pools_controller = self
+        self.flavors_controller = self.catalogue_controller = None
+
+    def get(self, name: str, detailed: bool) -> dict[str, Any]:
+        return {'name': name, 'uri': PooledTest.uri(name), 'options': {}}
+
+
+class OpeningTest(testtools.TestCase):
+    """Zaqar opens pools in several threads, on one configuration."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        drivers = self.useFixture(conf.FakeDrivers(sections={
+            'DEFAULT': {'pooling': True},
+            'pooling:catalog': {'enable_virtual_pool': True}}))
+        self.conf, self.control = drivers.conf, drivers.control
+        for name in ('one', 'two'):
+            self.control.pools_controller.create(
+                name, 1, PooledTest.uri(name), options={'fan_out': 7})
+        self.catalogue = pooling.Catalog(self.conf, None, self.control)
+
+    def virtual(self) -> Any:
+        return self.catalogue.get_default_pool(use_listing=False)
+
+    def meanwhile(
+        self, step: Callable[[], Any], *, before: bool = True,
+    ) -> None:
+        """Have another thread take a step while the next driver is loaded.
+
+        :param before: whether before it is made, or after that.
+        """
+        load = utils.load_storage_driver
+
+        def loading(*args: Any, **kwargs: Any) -> Any:
+            utils.load_storage_driver = load
+            if before:
+                self.elsewhere(step)
+            loaded = load(*args, **kwargs)
+            if not before:
+                self.elsewhere(step)
+            return loaded
+
+        self.useFixture(fixtures.MonkeyPatch(
+            'zaqar.storage.utils.load_storage_driver', loading))
+
+    def elsewhere(self, step: Callable[[], Any]) -> None:
+        with futures.ThreadPoolExecutor(1) as threads:
+            threads.submit(step).result()
+
+    def assert_is(self, prefix: str, pool: Any) -> None:
+        settings = pool._storage.account.settings
+        self.assertEqual(prefix, settings.container_prefix)
+        self.assertEqual(
+            'marconi-swift://' if prefix == 'marconi'
+            else PooledTest.uri(prefix), settings.uri)
+        self.assertEqual(
+            32 if prefix == 'marconi' else 7, settings.fan_out)
+
+
+class TestOpening(OpeningTest):
+
+    def test_of_two_pools_at_once(self) -> None:
+        self.meanwhile(lambda: self.catalogue.get_driver('two'))
+
+        self.assert_is('one', self.catalogue.get_driver('one'))
+
+        self.assert_is('two', self.catalogue.get_driver('two'))
+
+    def test_while_another_pool_is_tried(self) -> None:
+        self.meanwhile(lambda: utils.can_connect(
+            PooledTest.uri('tried'), conf=self.conf))
+
+        self.assert_is('one', self.catalogue.get_driver('one'))
+
+    def test_while_the_virtual_pool_is_used(self) -> None:
+        self.meanwhile(self.virtual)
+
+        self.assert_is('one', self.catalogue.get_driver('one'))
+
+        self.assert_is('marconi', self.virtual())
+
+    def test_of_the_virtual_pool_while_another_is_opened(self) -> None:
+        for before in (True, False):
+            catalogue = self.catalogue = pooling.Catalog(
+                self.conf, None, self.control)
+            self.meanwhile(lambda catalogue=catalogue: catalogue.get_driver(
+                'one'), before=before)
+
+            self.assert_is('marconi', self.virtual())
+
+    def test_after_another_pool_was_shown(self) -> None:
+        self.control.pools_controller.get('two', detailed=True)
+        self.assertTrue(utils.can_connect(
+            PooledTest.uri('tried'), conf=self.conf))
+        self.assert_is('marconi', self.virtual())
+        self.virtual()
+
+        self.assert_is('one', self.catalogue.get_driver('one'))
+
+    def test_apart_from_others_takes_nothing_from_them(self) -> None:
+        self.control.pools_controller.get('two', detailed=True)
+
+        made = driver.DataDriver(
+            utils.dynamic_conf(PooledTest.uri('one'), {},
+                               conf.read(self.useFixture(
+                                   conf.FakeDrivers()).path)),
+            None, self.control)
+
+        self.assertEqual('one', made.account.settings.container_prefix)
+
+    def test_takes_no_options_of_other_pools(self) -> None:
+        pools = self.control.pools_controller
+        pools.create('few', 1, 'marconi-swift://?container_prefix=few')
+        pools.create('login', 1, 'marconi-swift://?auth_type=v1password',
+                     options={'auth_url': 'http://[::1]', 'username': 'me',
+                              'password': 1234})
+        self.catalogue.get_driver('one')
+
+        few = self.catalogue.get_driver('few')
+        login = self.catalogue.get_driver('login')
+
+        self.assertEqual(32, few._storage.account.settings.fan_out)
+        settings = login._storage.account.settings
+        self.assertEqual('marconi', settings.container_prefix)
+        self.assertEqual('1234', settings.make_auth().key)
+
+
+class TestOpeningOfOtherStores(OpeningTest):
+    """What is known of the pools of another management store."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.control = _Store()
+        self.catalogue = pooling.Catalog(self.conf, None, self.control)
+
+    def test_is_not_disturbed_by_the_virtual_pool_in_use(self) -> None:
+        self.virtual()
+        self.meanwhile(self.virtual)
+
+        one = self.catalogue.get_driver('one')
+
+        self.assertEqual(
+            'one', one._storage.account.settings.container_prefix)
+
+    def test_leaves_the_virtual_pool_as_it_is(self) -> None:
+        self.catalogue.get_driver('one')
+
+        self.assert_is('marconi', self.virtual())
+
+        utils.dynamic_conf('marconi-swift://?nonsense=1', {}, self.conf)
+        self.assert_is('marconi', self.virtual())
