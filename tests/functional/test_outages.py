@@ -189,6 +189,43 @@ class DriverTest(_Case):
 
         self.assertEqual(1, max(under_way[:CROWD]))
 
+    def test_nothing_is_done_that_an_account_out_of_reach_hides(self) -> None:
+        """Swift says 404 of all that is in it."""
+        messages = self.site.data.message_controller
+        claims = self.site.data.claim_controller
+        claim, held = claims.create(
+            QUEUE, {'ttl': 300, 'grace': 60}, PROJECT, limit=1)
+        [mine] = [message['id'] for message in held]
+        [free] = self.post()
+        account = self.swift.processes['account-1']
+        account.kill()
+        self.forget()
+
+        for call in (
+                lambda: messages.delete(QUEUE, free, PROJECT),
+                lambda: messages.delete(QUEUE, mine, PROJECT, claim),
+                lambda: messages.bulk_delete(QUEUE, [free], PROJECT),
+                lambda: claims.delete(QUEUE, claim, PROJECT),
+                lambda: claims.update(
+                    QUEUE, claim, {'ttl': 300, 'grace': 60}, PROJECT)):
+            self.assertRaises(zaqar_errors.ConnectionError, call)
+
+        account.start()
+        account.wait_until_ready(PATIENCE)
+        self.forget()
+        self.assertEqual(
+            [mine], [message['id'] for message in claims.get(
+                QUEUE, claim, PROJECT)[1]])
+        messages.delete(QUEUE, mine, PROJECT, claim)
+        messages.delete(QUEUE, free, PROJECT)
+        self.assertEqual([], list(messages.bulk_get(
+            QUEUE, [free, mine], PROJECT)))
+
+    def forget(self) -> None:
+        """Have the proxy remember nothing of the account."""
+        with self.dead():
+            pass
+
     def count_under_way(self) -> list[int]:
         """Return what will be how many requests were under way at each."""
         counts: list[int] = []
