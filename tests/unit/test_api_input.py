@@ -141,7 +141,6 @@ class TestBodies(ApiTest):
                 'queue_name': 'q', 'messages': [{'body': body, 'ttl': 300}]})
             self.assertEqual(400, status)
 
-
     def test_that_messagepack_can_not_say_are_refused(self) -> None:
         """Over a WebSocket, JSON is read as Python reads it."""
         least, most = -2 ** 63, 2 ** 64 - 1
