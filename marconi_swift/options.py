@@ -366,11 +366,16 @@ def configured(conf: cfg.ConfigOpts) -> dict[str, Any]:
 
     :param conf: what no pool has changed yet, or :func:`forget_pools` did.
     """
-    # For the options that it registers. What is wrong with them is raised
-    # for the store that is made of them.
-    with contextlib.suppress(InvalidConfiguration):
+    # What is wrong with them is raised for the store that is made of them.
+    wrong = (InvalidConfiguration, cfg.ConfigFileValueError)
+    with contextlib.suppress(*wrong):
+        # For the options that it registers.
         read(conf, DATA_GROUP)
-    return dict(conf[DATA_GROUP])
+    found = {}
+    for name in conf[DATA_GROUP]:
+        with contextlib.suppress(*wrong):
+            found[name] = conf[DATA_GROUP][name]
+    return found
 
 
 def forget_pools(conf: cfg.ConfigOpts) -> None:

@@ -123,7 +123,7 @@ def measure(path: str, posters: int, seconds: float) -> tuple[float, float]:
 
 
 def data_of(path: str) -> driver.DataDriver:
-    conf = stores.read([path])
+    conf = stores.read(stores.named(path))
     return driver.DataDriver(conf, None, driver.ControlDriver(conf, None))
 
 

@@ -394,9 +394,7 @@ class MessageController(storage.Message):
             owner = self._owner(target, message_id, claim, queue, project)
             if owner is None:
                 return
-            # When it is over, the message may be another's.
-            store = self._store.until(
-                time.monotonic() + owner.until - records.now())
+            store = _within(self._store, [owner])
         store.delete(names.home(target.messages, message_id), message_id)
 
     def _is_claimed(
@@ -461,13 +459,15 @@ class MessageController(storage.Message):
         """
         target = queues.queue(self.driver, queue, project)
         ids = list(filter(names.is_message_id, message_ids))
-        claims = self._check_claims(
-            target, ids, list(claim_ids), queue, project) if claim_ids else []
+        store, claims = self._store, list[records.Claim]()
+        if claim_ids:
+            claims = self._check_claims(
+                target, ids, list(claim_ids), queue, project)
+            store = _within(store, claims)
         parts = collections.defaultdict(list)
         for name in ids:
             parts[names.home(target.messages, name)].append(name)
-        self._store.each(
-            lambda part: self._store.delete_many(*part), parts.items())
+        store.each(lambda part: store.delete_many(*part), parts.items())
         # A record of nothing costs those who look through all records.
         self._store.each(target.claims.delete, [
             claim.id for claim in claims if claim.won.keys() <= set(ids)])
@@ -537,3 +537,14 @@ class MessageController(storage.Message):
             if not popped and isinstance(outcome, Exception):
                 raise outcome
         return popped
+
+
+def _within(
+    store: objects.ObjectStore, claims: Iterable[records.Claim],
+) -> objects.ObjectStore:
+    """A store that asks nothing again when one of these claims is over.
+
+    What they held may be somebody else's by then.
+    """
+    first = min((claim.until for claim in claims), default=math.inf)
+    return store.until(time.monotonic() + first - records.now())

@@ -106,10 +106,11 @@ def _options(store: str, found: findings.Found) -> findings.Finding:
 
 
 def _misspelt(
-    store: str, conf: cfg.ConfigOpts, group: str,
+    store: str, deployment: stores.Deployment, group: str,
 ) -> Iterator[findings.Finding]:
     """Warn of options that mean nothing."""
-    if unknown := spelling.unknown(conf, group):
+    if unknown := spelling.unknown(
+            deployment.conf, group, deployment.sources()):
         yield _options(store, findings.warning(
             f'no option of this driver: {", ".join(unknown)}',
             'Correct these names, or remove them: they are ignored.'))
@@ -155,7 +156,7 @@ class _Tour:
         yield _options(_MANAGEMENT, findings.ok(self._deployment.files()))
         if isinstance(control, drivers.ControlDriver):
             yield from _misspelt(
-                _MANAGEMENT, self._deployment.conf, options.CONTROL_GROUP)
+                _MANAGEMENT, self._deployment, options.CONTROL_GROUP)
             yield from self._probe(_MANAGEMENT, control.account)
         yield from self._try(
             _MANAGEMENT, 'queues', lambda: _try_control(control))
@@ -212,7 +213,7 @@ class _Tour:
         yield _options(store.name, _timing(driver.account.settings))
         if store.name == options.SCHEME:
             yield from _misspelt(
-                store.name, self._deployment.conf, options.DATA_GROUP)
+                store.name, self._deployment, options.DATA_GROUP)
         yield from self._probe(store.name, driver.account)
         yield from self._try(
             store.name, 'messages',

@@ -22,23 +22,24 @@ from oslo_config import cfg
 from marconi_swift import options
 
 
-def unknown(conf: cfg.ConfigOpts, group: str) -> list[str]:
+def unknown(
+    conf: cfg.ConfigOpts, group: str, sources: Iterable[str],
+) -> list[str]:
     """Say which options of a driver's group no such driver has.
 
     :param conf: with the options of the driver registered.
+    :param sources: the files that it was read from, and folders of them.
     """
     known = options.known_names(conf, group)
     return [
         f'{name} in [{group}]' + _alike(name, known)
-        for name in dict.fromkeys(_names(_files(conf), group))
+        for name in dict.fromkeys(_names(_files(sources), group))
         if name.replace('-', '_') not in known]
 
 
-def _files(conf: cfg.ConfigOpts) -> Iterator[pathlib.Path]:
-    """What was read."""
-    yield from map(pathlib.Path, conf.config_file or ())
-    for folder in conf.config_dir or ():
-        yield from sorted(pathlib.Path(folder).glob('*.conf'))
+def _files(sources: Iterable[str]) -> Iterator[pathlib.Path]:
+    for path in map(pathlib.Path, sources):
+        yield from sorted(path.glob('*.conf')) if path.is_dir() else [path]
 
 
 def _names(files: Iterable[pathlib.Path], group: str) -> Iterator[str]:

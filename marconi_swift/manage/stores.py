@@ -148,8 +148,18 @@ class Deployment:
 
     def files(self) -> str:
         """The configuration files and their folders, for a message."""
-        found = (*(self.conf.config_file or ()), *(self.conf.config_dir or ()))
-        return ', '.join(found) or 'no configuration file'
+        return ', '.join(self.sources()) or 'no configuration file'
+
+    def sources(self) -> list[str]:
+        """The configuration files and their folders."""
+        # Of several folders, oslo.config tells only the last.
+        return [
+            path for option, usual in (
+                ('--config-file=', self.conf.config_file),
+                ('--config-dir=', self.conf.config_dir))
+            for path in [given.removeprefix(option)
+                         for given in self._arguments
+                         if given.startswith(option)] or usual or ()]
 
     def configured(self) -> Store:
         """The message store of the configuration itself."""

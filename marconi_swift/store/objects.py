@@ -72,6 +72,11 @@ _CONTAINER_UNSEEN = 10
 #: more than the clocks of its proxies should ever differ.
 _SKEW = 3
 
+#: Seconds for which proxies surely remember that they could look a container
+#: up: half of that time. And containers of which a process remembers it.
+_FOUND_FOR = 30
+_FOUND_MOST = 10_000
+
 #: Content-Type of an answer that is no object's.
 _NO_OBJECTS = 'text/html'
 
@@ -154,6 +159,8 @@ class ObjectStore:
         self._bulk_limit = per_process.PerProcess[list[int]](list)
         #: What Swift's clock told with the last answer, and ours then.
         self._heard = [('', 0.0)]
+        #: When Swift last could look a container up, by ``time.monotonic``.
+        self._found: dict[str, float] = {}
 
     def until(self, deadline: float) -> Self:
         """The same account, asking nothing again after a moment.
@@ -236,6 +243,8 @@ class ObjectStore:
         All other user metadata goes, and so does an expiry that is not
         given (``swift/obj/server.py``, POST). The last writer wins. Sent
         again after a lost answer.
+
+        MISSING is certain: Swift could look the container up.
         """
         answer = self._make_sure(
             'POST', container, name,
@@ -268,6 +277,9 @@ class ObjectStore:
 
         Missing after a lost answer counts as DONE.
 
+        As for :meth:`annotate`, MISSING is certain, if there are no
+        conditions.
+
         :param only_if_delete_at: leave alone an object with another expiry,
             which is STALE (``swift/obj/server.py``, X-If-Delete-At). Without
             it nothing is.
@@ -277,8 +289,8 @@ class ObjectStore:
                    else {'X-If-Delete-At': str(only_if_delete_at)})
 
         def delete() -> Outcome:
-            answer = self._make_sure(
-                'DELETE', container, name, headers=headers)
+            ask = self._ask if headers else self._make_sure
+            answer = ask('DELETE', container, name, headers=headers)
             outcome = _outcome(answer.response, 'DELETE', name, {
                 204: Outcome.DONE, 404: Outcome.MISSING, 409: Outcome.STALE,
                 412: Outcome.STALE})
@@ -421,6 +433,15 @@ class ObjectStore:
         return None if outcome is Outcome.MISSING else _metadata(
             response.headers, _CONTAINER_META)
 
+    def look_up(self, container: str) -> None:
+        """See that Swift can tell what is in a container, or if there is none.
+
+        :raises errors.SwiftError: it can not.
+        """
+        if self.container_metadata(container) is None:
+            # Or it can not look the account up.
+            self.check_account()
+
     def rows(
         self, container: str, *, marker: str = '', prefix: str = '',
         first: int = PAGE, reverse: bool = False,
@@ -522,6 +543,12 @@ class ObjectStore:
         self._heard[0] = (
             answer.response.headers.get('date', ''),
             timeutils.utcnow_ts(True))
+        if (container is not None and answer.response.status // 100 == 2
+                and (name is None or method not in ('GET', 'HEAD'))):
+            # An object is found whatever is known of its container.
+            if len(self._found) >= _FOUND_MOST:
+                self._found.clear()
+            self._found[container] = time.monotonic()
         return answer
 
     def _make_sure(
@@ -529,16 +556,27 @@ class ObjectStore:
     ) -> retry.Answer:
         """As :meth:`_ask`; 404 then says that it is not there.
 
-        Of what is in an account that it can not look up, Swift says so, too
-        (``get_container_info`` in ``swift/proxy/controllers/obj.py``).
+        Swift says so as well of what is in a container, or an account, that
+        it can not look up (POST and DELETE in
+        ``swift/proxy/controllers/obj.py``).
         """
         answer = self._ask(method, container, name, **kwargs)
-        if answer.response.status != 404:
+        if answer.response.status != 404 or self._was_found(container):
             return answer
-        self.check_account()
+        self.look_up(container)
+        self.check_time()
         again = self._ask(method, container, name, **kwargs)
         return retry.Answer(
             again.response, answer.repeated or again.repeated)
+
+    def _was_found(self, container: str) -> bool:
+        """Whether Swift could look a container up, a moment ago.
+
+        Its proxies remember for a minute that they could
+        (``recheck_container_existence``).
+        """
+        return time.monotonic() < self._found.get(
+            container, -math.inf) + _FOUND_FOR
 
     def _insist_on(
         self, send: Callable[[], transport.Response],
@@ -613,9 +651,10 @@ class ObjectStore:
             return result
 
         result = delete()
-        if result['Number Not Found']:
+        if result.get('Number Not Found') and not self._was_found(container):
             # See _make_sure.
-            self.check_account()
+            self.look_up(container)
+            self.check_time()
             result = delete()
         if result['Response Status'].startswith('200'):
             return

@@ -191,14 +191,22 @@ class DriverTest(_Case):
 
     def test_nothing_is_done_that_an_account_out_of_reach_hides(self) -> None:
         """Swift says 404 of all that is in it."""
+        self.hide('account-1')
+
+    def test_nothing_is_done_that_a_container_out_of_reach_hides(
+        self,
+    ) -> None:
+        self.hide('container-1')
+
+    def hide(self, server: str) -> None:
         messages = self.site.data.message_controller
         claims = self.site.data.claim_controller
         claim, held = claims.create(
             QUEUE, {'ttl': 300, 'grace': 60}, PROJECT, limit=1)
         [mine] = [message['id'] for message in held]
         [free] = self.post()
-        account = self.swift.processes['account-1']
-        account.kill()
+        hidden = self.swift.processes[server]
+        hidden.kill()
         self.forget()
 
         for call in (
@@ -210,8 +218,8 @@ class DriverTest(_Case):
                     QUEUE, claim, {'ttl': 300, 'grace': 60}, PROJECT)):
             self.assertRaises(zaqar_errors.ConnectionError, call)
 
-        account.start()
-        account.wait_until_ready(PATIENCE)
+        hidden.start()
+        hidden.wait_until_ready(PATIENCE)
         self.forget()
         self.assertEqual(
             [mine], [message['id'] for message in claims.get(
@@ -222,9 +230,11 @@ class DriverTest(_Case):
             QUEUE, [free, mine], PROJECT)))
 
     def forget(self) -> None:
-        """Have the proxy remember nothing of the account."""
+        """Have the proxy remember nothing, nor this process."""
         with self.dead():
             pass
+        for account in (self.site.data.account, self.site.control.account):
+            account.store._found.clear()
 
     def count_under_way(self) -> list[int]:
         """Return what will be how many requests were under way at each."""

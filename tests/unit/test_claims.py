@@ -73,6 +73,29 @@ class ClaimTest(test_messages.QueueTest):
     def pass_time(self, seconds: float) -> None:
         self.clock.advance_time_seconds(seconds)
 
+    def fail_slowly(
+        self, method: str, name: str, controller: Any,
+    ) -> list[fake_swift.Request]:
+        """Have one request fail when the claim is over, and none after it.
+
+        :returns: what will be all such requests.
+        """
+        self.useFixture(fixtures.MonkeyPatch('time.monotonic', records.now))
+        for store in (self.drivers.data.account.store, controller._store):
+            store._policy = dataclasses.replace(
+                store._policy, retries=5, time_limit=1000)
+        sent: list[fake_swift.Request] = []
+
+        def slow(request: fake_swift.Request) -> bool:
+            if (request.method, request.name) != (method, name):
+                return False
+            sent.append(request)
+            self.pass_time(_TTL)
+            return True
+
+        self.swift.faults.append(fake_swift.Fault(1, 'before', 503, slow))
+        return sent
+
     def stats(self) -> tuple[int, int]:
         stats = self.queues.stats('q', project='p')['messages']
         return stats['free'], stats['claimed']
@@ -176,18 +199,7 @@ class TestDelete(ClaimTest):
 
     def test_with_a_claim_that_ends_while_it_is_deleted(self) -> None:
         """It is not sent again when the message may be another's."""
-        def slow(request: fake_swift.Request) -> bool:
-            if (request.method, request.name) != ('DELETE', self.held):
-                return False
-            self.pass_time(_TTL)
-            return True
-
-        self.useFixture(fixtures.MonkeyPatch('time.monotonic', records.now))
-        account = self.drivers.data.account
-        for store in (account.store, self.messages._store):
-            store._policy = dataclasses.replace(
-                store._policy, retries=5, time_limit=1000)
-        self.swift.faults.append(fake_swift.Fault(1, 'before', 503, slow))
+        self.fail_slowly('DELETE', self.held, self.messages)
 
         self.refused(errors.ConnectionError, self.held, self.mine)
 
@@ -220,6 +232,14 @@ class TestBulkDelete(ClaimTest):
 
     def bulk_delete(self, ids: list[str], *claims: Any) -> None:
         self.messages.bulk_delete('q', ids, project='p', claim_ids=claims)
+
+    def test_with_a_claim_that_ends_meanwhile_is_not_sent_again(self) -> None:
+        self.fail_slowly('DELETE', self.ids[0], self.messages)
+
+        self.assertRaises(
+            errors.ConnectionError, self.bulk_delete, self.ids[:1], self.mine)
+
+        self.get(self.ids[0])
 
     def test_checks_all_claims_before_it_deletes_anything(self) -> None:
         for error, ids, claims in (
@@ -360,21 +380,7 @@ class TestClaim(ClaimTest):
         """Somebody else may have its messages by then."""
         [posted] = self.post(1, ttl=600)
         claim, _ = self.claim()
-        self.useFixture(fixtures.MonkeyPatch('time.monotonic', records.now))
-        account = self.drivers.data.account
-        for store in (account.store, self.claims._store):
-            store._policy = dataclasses.replace(
-                store._policy, retries=5, time_limit=1000)
-        written = []
-
-        def slow(request: fake_swift.Request) -> bool:
-            if (request.method, request.name) != ('POST', posted):
-                return False
-            written.append(request)
-            self.pass_time(_TTL)
-            return True
-
-        self.swift.faults.append(fake_swift.Fault(1, 'before', 503, slow))
+        written = self.fail_slowly('POST', posted, self.claims)
 
         self.assertRaises(
             errors.ConnectionError, self.claims.delete, 'q', claim,

@@ -564,6 +564,17 @@ class TestGcOfPools(ManageTest):
             [deployment.opened(store).account.settings.container_prefix
              for store in deployment.ours()])
 
+    def test_knows_all_files_and_folders_that_it_was_read_from(self) -> None:
+        folders = [pathlib.Path(self.path).with_name(name) for name in 'ab']
+        for folder in folders:
+            folder.mkdir()
+        arguments = [f'--config-dir={folder}' for folder in folders]
+        deployment = stores.Deployment(
+            [*arguments, *stores.named(self.path)])
+
+        self.assertEqual(
+            [self.path, *map(str, folders)], deployment.sources())
+
     def test_opens_drivers_that_post_and_claim(self) -> None:
         self.pool('a', container_prefix='one')
         [store] = self.ours()

@@ -50,6 +50,7 @@ _CALLS: dict[str, Primitive] = {
     'drop_container': lambda store: store.drop_container('c'),
     'page': lambda store: store.page('c'),
     'listing': lambda store: store.listing('c'),
+    'look_up': lambda store: store.look_up('c'),
     'container_metadata': lambda store: store.container_metadata('c'),
     'rows': lambda store: list(store.rows('c')),
     'empty_container': lambda store: store.empty_container('c'),
@@ -168,12 +169,17 @@ class TestListing(ObjectsTest):
             row.name for row in self.store.rows('c', reverse=True, first=1)])
 
 
-class TestLostAccount(ObjectsTest):
-    """Swift can not look up the account, and says that nothing is there."""
+class TestLost(ObjectsTest):
+    """Swift can not look something up, and says that nothing is there."""
 
-    def lose(self, times: float) -> None:
-        """Let so many requests meet an account that can not be looked up."""
+    def lose(self, times: float, what: str = 'account') -> None:
+        """Let so many requests meet what can not be looked up.
+
+        Of a container, Swift says that itself.
+        """
         left, asked = times, self.swift.request
+        # As if nothing had been asked for a minute.
+        self.store._found.clear()
 
         def request(
             method: str, container: str | None = None,
@@ -187,21 +193,58 @@ class TestLostAccount(ObjectsTest):
                 return transport.Response(200, {}, json.dumps({
                     'Response Status': '200 OK', 'Number Deleted': 0,
                     'Number Not Found': 100, 'Errors': []}).encode())
-            return transport.Response(404 if container else 503, {}, b'')
+            hidden = name or (container and what == 'account')
+            return transport.Response(404 if hidden else 503, {}, b'')
 
         self.useFixture(fixtures.MonkeyPatch(
             'tests.fixtures.fake_swift.FakeSwift.request',
             lambda swift, *args, **kwargs: request(*args, **kwargs)))
 
-    def test_is_no_deletion(self) -> None:
-        self.lose(math.inf)
+    def test_is_not_deleted(self) -> None:
+        for what in ('account', 'container'):
+            self.lose(math.inf, what)
 
-        for delete in (
-                lambda: self.store.delete('c', 'o'),
-                lambda: self.store.annotate('c', 'o', content_type='x/y'),
-                lambda: self.store.delete_many('c', ['o'] * 100)):
-            error = self.assertRaises(errors.Refused, delete)
-            self.assertEqual(503, error.status)
+            for delete in (
+                    lambda: self.store.delete('c', 'o'),
+                    lambda: self.store.annotate('c', 'o', content_type='x/y'),
+                    lambda: self.store.delete_many('c', ['o'] * 100)):
+                error = self.assertRaises(errors.Refused, delete)
+                self.assertEqual(503, error.status)
+
+    def test_is_not_written_when_it_is_too_late(self) -> None:
+        hurried = self.store.until(time.monotonic())
+        self.lose(1)
+
+        self.assertRaises(errors.SwiftError, hurried.annotate, 'c', 'o',
+                          content_type='x/y')
+        self.lose(1)
+        self.assertIs(_MISSING, hurried.delete(
+            'c', 'o', only_if_delete_at=1))
+
+        self.assertEqual(
+            ['a/b'], [row.content_type for row in self.store.page('c')])
+
+    def test_is_not_suspected_a_moment_after_it_was_found(self) -> None:
+        for find in (
+                lambda: self.store.page('c'),
+                lambda: self.store.replace('c', 'p', content_type='a/b'),
+                lambda: self.store.delete('c', 'p')):
+            self.store._found.clear()
+            find()
+            self.swift.requests.clear()
+
+            self.assertIs(_MISSING, self.store.delete('c', 'x'))
+
+            self.assertEqual(1, len(self.swift.requests))
+
+        # An object is found whatever is known of its container.
+        self.store._found.clear()
+        self.store.head('c', 'o')
+        self.swift.requests.clear()
+        self.assertIs(_MISSING, self.store.delete('c', 'x'))
+        self.assertEqual(
+            ['DELETE', 'HEAD', 'DELETE'],
+            [request.method for request in self.swift.requests])
 
     def test_for_a_moment_is_not_noticed(self) -> None:
         self.lose(1)

@@ -290,6 +290,21 @@ class TestPools(OptionsTest):
                 (settings.uri, settings.container_prefix, settings.fan_out,
                  settings.retries))
 
+    def test_have_a_management_store_though_the_message_store_is_wrong(
+        self,
+    ) -> None:
+        path = pathlib.Path(
+            self.useFixture(fixtures.TempDir()).path, 'zaqar.conf')
+        path.write_text(
+            '[DEFAULT]\npooling = True\n'
+            f'[{options.CONTROL_GROUP}]\nauth_type = none\n'
+            f'[{_GROUP}]\nauth_type = none\nclaim_attempt_limit = 0.5\n')
+        conf = confs.read(str(path))
+        control = driver.ControlDriver(conf, None)
+
+        self.assertRaises(
+            cfg.ConfigFileValueError, driver.DataDriver, conf, None, control)
+
     def test_are_not_mixed_while_they_are_read(self) -> None:
         conf = self.configure(
             auth_type='none', uri='marconi-swift://?container_prefix=one')
