@@ -127,8 +127,6 @@ class DeadLetters:
         rule = self._its_rule()
         if not self._opened.get():
             return False
-        # When the attempt is over, the message may be another's.
-        self.store.check_time()
         message = dataclasses.replace(
             found.message, hold=None, delayed_until=0.0)
         if rule.ttl:
@@ -153,7 +151,6 @@ class DeadLetters:
             raise store_errors.SwiftError(
                 f'Message {message.id} could not be moved to {container}'
                 ': Swift says that it was there, and is deleted.')
-        self.store.check_time()
         self.store.delete(
             names.home(self._source, message.id), message.id)
         return True

@@ -130,8 +130,7 @@ class Queue:
         return dataclasses.replace(
             self, store=store, parts=self.parts.until(deadline),
             claims=dataclasses.replace(self.claims, store=store),
-            gates=dataclasses.replace(self.gates, store=store),
-            dead_letters=dataclasses.replace(self.dead_letters, store=store))
+            gates=dataclasses.replace(self.gates, store=store))
 
     def settled(self, hold: records.Hold, at: float) -> bool:
         """Whether all who met a name when it was written have recorded.

@@ -845,32 +845,6 @@ class TestDeadLetters(ClaimTest):
         self.assertEqual(20, len(list(next(self.messages.list(
             'dead', project='p', limit=20, echo=True)))))
 
-    def test_are_left_when_the_attempt_is_over(self) -> None:
-        """Somebody else may have them by then, and delete the copy."""
-        self.useFixture(fixtures.MonkeyPatch('time.monotonic', records.now))
-        [posted] = self.post('bad', ttl=600)
-        self.give_up()
-        self.give_up()
-        limit = self.drivers.data.account.settings.claim_attempt_limit
-        deleted = []
-
-        def on_step(step: str, request: fake_swift.Request) -> None:
-            if step == 'arrive' and request.name == posted:
-                if request.method == 'PUT':
-                    self.pass_time(limit)
-                deleted.extend([request] * (request.method == 'DELETE'))
-
-        self.swift.on_step = on_step
-        self.assertRaises(errors.ConnectionError, self.claim)
-        self.swift.on_step = None
-
-        self.assertEqual([], deleted)
-        self.pass_time(60)
-        self.assertEqual((None, []), self.claim())
-        self.assertRaises(errors.MessageDoesNotExist, self.get, posted)
-        self.assertEqual([posted], [message['id'] for message in next(
-            self.messages.list('dead', project='p', echo=True))])
-
     def test_stay_where_no_other_queue_is_named(self) -> None:
         [posted] = self.post('bad')
         for metadata in (
