@@ -377,8 +377,17 @@ class ReportTest(testtools.TestCase):
              'performance-machine.csv'], sorted(pages))
         self.assertEqual(
             'post 20,"20, 1","20, 20",50.0,200.0,4.0,,80%,'
-            '"3 duplicates, 2 MessageNotClaimedBy"',
+            '"swift: WRONG: 3 duplicates, 2 MessageNotClaimedBy"',
             pages['performance-1-0.csv'].splitlines()[1])
+
+    def test_pages_tell_what_any_driver_left(self) -> None:
+        pages = dict(report.pages(content(
+            result(drivers.OURS, 1.0, left=7),
+            result(drivers.REDIS, 1.0, wrong=True, lost=2))))
+
+        self.assertEqual(
+            'marconi-swift: 7 left; redis: WRONG: 2 lost',
+            pages['performance-1-0.csv'].splitlines()[1].split(',')[-1])
 
     def test_work_of_many_threads_is_counted_by_message(self) -> None:
         pages = dict(report.pages(content(result(
