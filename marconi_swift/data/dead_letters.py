@@ -46,7 +46,6 @@ class _Rule:
 class DeadLetters:
     """What a queue's metadata says about messages that nobody finishes."""
 
-    store: objects.ObjectStore
     spread: spread.Spread
     #: The control plane's, whichever driver's that is.
     queue_controller: Any
@@ -112,21 +111,29 @@ class DeadLetters:
         rule = self._rule.get()
         return rule is not None and message.claim_count >= rule.max_claims
 
-    def bury(self, found: listing.Read) -> bool:
+    def opened(self) -> bool:
+        """Whether messages that are :meth:`due` can be moved.
+
+        They stay where they are if the dead letter queue is in another pool,
+        where nobody would find them. One that nobody has created is created,
+        or what is in it could neither be listed nor told from the remains of
+        a queue. That can take longer than an attempt, if somebody else died
+        at it.
+        """
+        return self._opened.get()
+
+    def bury(self, found: listing.Read, store: objects.ObjectStore) -> None:
         """Move a message that is :meth:`due`; for its gate's winner only.
 
         It is copied before it is deleted: a crash between the two leaves
-        both, and the next to win the original finds the copy there. A dead
-        letter queue that nobody has created is created, or what is in it
-        could neither be listed nor told from the remains of a queue.
+        both, and the next to win the original finds the copy there.
 
-        :returns: whether it was moved. It stays where it is if the dead
-            letter queue is in another pool, where nobody would find it.
+        :param store: asks nothing when the winner's attempt is over: the
+            message may be another's by then.
         :raises marconi_swift.store.errors.SwiftError: the original is left.
         """
         rule = self._its_rule()
-        if not self._opened.get():
-            return False
+        store.check_time()
         message = dataclasses.replace(
             found.message, hold=None, delayed_until=0.0)
         if rule.ttl:
@@ -137,7 +144,7 @@ class DeadLetters:
         container = names.home(rule.container, message.id)
 
         def copy() -> objects.Outcome:
-            return self.store.create(
+            return store.create(
                 container, message.id, body=records.dump(found.body),
                 content_type=message.content_type(),
                 delete_at=message.delete_at)
@@ -145,15 +152,14 @@ class DeadLetters:
         outcome = copy()
         if outcome is objects.Outcome.MISSING:
             outcome = spread.Parts(
-                self.spread, self.store, rule.container,
+                self.spread, store, rule.container,
             ).insist(message.id, copy)
         if outcome is objects.Outcome.STALE:
             raise store_errors.SwiftError(
                 f'Message {message.id} could not be moved to {container}'
                 ': Swift says that it was there, and is deleted.')
-        self.store.delete(
-            names.home(self._source, message.id), message.id)
-        return True
+        store.check_time()
+        store.delete(names.home(self._source, message.id), message.id)
 
     def _its_rule(self) -> _Rule:
         rule = self._rule.get()

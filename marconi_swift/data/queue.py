@@ -39,7 +39,7 @@ def queue(driver: Any, name: str, project: str | None) -> taking.Queue:
             store, claims, settings.storage_policy),
         gates=gate.Gates(store, claims, settings.storage_policy),
         dead_letters=dead_letters.DeadLetters(
-            store, driver.account.spread, driver.queue_controller, settings,
+            driver.account.spread, driver.queue_controller, settings,
             name, project, functools.partial(pools.joins, driver)),
         attempt_limit=settings.claim_attempt_limit,
         clock_skew=settings.clock_skew)

@@ -416,8 +416,10 @@ class _Taking:
         if named != attempt.mine:
             self._write(message, named)
             return Miss.CONTENDED
-        if queue.dead_letters.due(message) and (
-                queue.dead_letters.bury(found)):
+        if queue.dead_letters.due(message) and queue.dead_letters.opened():
+            if attempt.over:
+                return Miss.CONTENDED
+            queue.dead_letters.bury(found, queue.store)
             return Miss.GONE
         return Won(taken, found.body, message)
 

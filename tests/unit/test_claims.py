@@ -845,6 +845,69 @@ class TestDeadLetters(ClaimTest):
         self.assertEqual(20, len(list(next(self.messages.list(
             'dead', project='p', limit=20, echo=True)))))
 
+    def test_are_left_when_the_attempt_is_over(self) -> None:
+        """Somebody else may have them by then, and delete the copy."""
+        [posted] = self.post('bad', ttl=600)
+        self.give_up()
+        self.give_up()
+        deleted = self.slow_down('PUT', 'marconi:messages:p:dead')
+
+        self.assertRaises(errors.ConnectionError, self.claim)
+
+        self.assertEqual([], deleted)
+        self.see_moved(posted)
+
+    def test_wait_while_their_queue_is_created_slowly(self) -> None:
+        [posted] = self.post('bad', ttl=600)
+        self.give_up()
+        self.give_up()
+        self.queues.delete('dead', project='p')
+        deleted = self.slow_down('HEAD', 'marconi:queues')
+
+        self.assertEqual((None, []), self.claim())
+
+        self.assertEqual([], deleted)
+        self.assertTrue(self.queues.exists('dead', 'p'))
+        self.assertEqual([], self.dead())
+        self.see_moved(posted)
+
+    def slow_down(
+        self, method: str, container: str,
+    ) -> list[fake_swift.Request]:
+        """Let the first request for an object take as long as an attempt may.
+
+        :returns: all deletions of messages until then, and later.
+        """
+        self.useFixture(fixtures.MonkeyPatch('time.monotonic', records.now))
+        limit = self.drivers.data.account.settings.claim_attempt_limit
+        deleted = list[fake_swift.Request]()
+        left = [limit]
+
+        def on_step(step: str, request: fake_swift.Request) -> None:
+            if step != 'arrive':
+                return
+            if left and request.name and (
+                    request.method, request.container) == (method, container):
+                self.pass_time(left.pop())
+            if request.method == 'DELETE' and (
+                    ':messages:' in request.container):
+                deleted.append(request)
+
+        self.swift.on_step = on_step
+        self.addCleanup(setattr, self.swift, 'on_step', None)
+        return deleted
+
+    def see_moved(self, posted: str) -> None:
+        """See that a message is moved when the attempt is void."""
+        self.pass_time(60)
+        self.assertEqual((None, []), self.claim())
+        self.assertRaises(errors.MessageDoesNotExist, self.get, posted)
+        self.assertEqual([posted], self.dead())
+
+    def dead(self) -> list[str]:
+        return [message['id'] for message in next(
+            self.messages.list('dead', project='p', echo=True))]
+
     def test_stay_where_no_other_queue_is_named(self) -> None:
         [posted] = self.post('bad')
         for metadata in (
