@@ -108,7 +108,7 @@ class Registry:
 
         :raises marconi_swift.store.errors.SwiftError: it can not.
         """
-        self._store.look_up(self._container)
+        self._store.container_metadata(self._container)
 
     def delete(self, name: str) -> None:
         """Remove a record, if it is there."""

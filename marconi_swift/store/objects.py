@@ -72,8 +72,8 @@ _CONTAINER_UNSEEN = 10
 #: more than the clocks of its proxies should ever differ.
 _SKEW = 3
 
-#: Seconds for which proxies surely remember that they could look a container
-#: up: half of that time. And containers of which a process remembers it.
+#: Seconds for which proxies surely remember that they could look something up:
+#: half of that time. And containers of which a process remembers it.
 _FOUND_FOR = 30
 _FOUND_MOST = 10_000
 
@@ -157,10 +157,12 @@ class ObjectStore:
         self._silence = per_process.PerProcess(silence.Silence)
         self._outages = ledger
         self._bulk_limit = per_process.PerProcess[list[int]](list)
-        #: What Swift's clock told with the last answer, and ours then.
+        #: What Swift's clock told with the last answer, and ours when that
+        #: was asked for.
         self._heard = [('', 0.0)]
-        #: When Swift last could look a container up, by ``time.monotonic``.
-        self._found: dict[str, float] = {}
+        #: When Swift last looked a container up, or the account, which has no
+        #: name, by ``time.monotonic``.
+        self._found: dict[str | None, float] = {}
 
     def until(self, deadline: float) -> Self:
         """The same account, asking nothing again after a moment.
@@ -260,8 +262,10 @@ class ObjectStore:
         None as well if any replica that answers knows of a deletion that is
         newer than the object, and ``newest`` is asked for.
 
-        :param newest: ask every replica for the newest version; without it
-            one that missed a write may answer.
+        :param newest: ask every replica for the newest version, and see that
+            Swift could look the container up; without it one that missed a
+            write may answer, or Swift say that what it can not find is not
+            there.
         """
         return self._get('GET', container, name, newest)
 
@@ -305,9 +309,13 @@ class ObjectStore:
 
         On return all are gone, unless somebody wrote them anew. In bulk
         where Swift offers that and it pays. May be repeated.
+
+        :raises errors.SwiftError: some are not; or it is too late, for which
+            each request is looked at before it is sent.
         """
         if len(names) < _BULK_FROM or not self._bulk_size():
-            self.each(lambda name: self.delete(container, name), names)
+            self.each(lambda name: self._delete_in_time(container, name),
+                      names)
             return
         size = min(_BULK, self._bulk_size())
         chunks = [names[start:start + size]
@@ -391,8 +399,11 @@ class ObjectStore:
                 'seconds after it was made.') from None
 
     def drop_container(self, container: str) -> Outcome:
-        """DELETE a container: DONE, MISSING, or EXISTS if it is not empty."""
-        answer = self._ask('DELETE', container)
+        """DELETE a container: DONE, MISSING, or EXISTS if it is not empty.
+
+        MISSING is certain.
+        """
+        answer = self._make_sure('DELETE', container)
         return _outcome(answer.response, 'DELETE', container, {
             204: Outcome.DONE, 404: Outcome.MISSING, 409: Outcome.EXISTS})
 
@@ -402,7 +413,7 @@ class ObjectStore:
     ) -> Sequence[Row]:
         """One listing of at most ``limit`` rows by name, marker excluded.
 
-        Empty if there is no such container.
+        Empty if there is no such container, which is certain.
         """
         return self.listing(
             container, marker=marker, end_marker=end_marker, prefix=prefix,
@@ -426,21 +437,13 @@ class ObjectStore:
         """HEAD a container: its user metadata, or None if there is none.
 
         By one replica's word, which may not have heard of the last change.
+        That there is none is certain.
         """
-        response = self._ask('HEAD', container).response
+        response = self._make_sure('HEAD', container).response
         outcome = _outcome(response, 'HEAD', container, {
             200: Outcome.DONE, 204: Outcome.DONE, 404: Outcome.MISSING})
         return None if outcome is Outcome.MISSING else _metadata(
             response.headers, _CONTAINER_META)
-
-    def look_up(self, container: str) -> None:
-        """See that Swift can tell what is in a container, or if there is none.
-
-        :raises errors.SwiftError: it can not.
-        """
-        if self.container_metadata(container) is None:
-            # Or it can not look the account up.
-            self.check_account()
 
     def rows(
         self, container: str, *, marker: str = '', prefix: str = '',
@@ -520,7 +523,8 @@ class ObjectStore:
     def now(self) -> float:
         """Seconds since the epoch by Swift's clock, up to a second less.
 
-        By this machine's, if Swift has not told its time yet.
+        More, by as long as it took to begin its last answer. By this
+        machine's clock, if Swift has not told its time yet.
         """
         told, at = self._heard[0]
         ours: float = timeutils.utcnow_ts(True)
@@ -538,45 +542,73 @@ class ObjectStore:
         self, method: str, container: str | None = None,
         name: str | None = None, **kwargs: Any,
     ) -> retry.Answer:
-        answer = self._insist_on(
-            lambda: self._sender.request(method, container, name, **kwargs))
-        self._heard[0] = (
-            answer.response.headers.get('date', ''),
-            timeutils.utcnow_ts(True))
-        if (container is not None and answer.response.status // 100 == 2
-                and (name is None or method not in ('GET', 'HEAD'))):
-            # An object is found whatever is known of its container.
+        sent = 0.0
+
+        def send() -> transport.Response:
+            nonlocal sent
+            sent = timeutils.utcnow_ts(True)
+            return self._sender.request(method, container, name, **kwargs)
+
+        answer = self._insist_on(send)
+        self._heard[0] = (answer.response.headers.get('date', ''), sent)
+        if name is None:
+            self._learn(method, container, answer.response)
+        return answer
+
+    def _learn(
+        self, method: str, container: str | None,
+        response: transport.Response,
+    ) -> None:
+        """Remember whether Swift could look something up.
+
+        Its proxies do, for a minute (``recheck_container_existence`` and
+        ``recheck_account_existence``), if they share a memcached: from its
+        GET or HEAD until it is made or deleted (``set_info_cache`` and
+        ``clear_info_cache`` in ``swift/proxy/controllers``). Whoever writes
+        to an object may be served from what is nearly a minute old.
+        """
+        if method in ('PUT', 'DELETE'):
+            self._found.pop(container, None)
+        elif method != 'POST' and response.status // 100 == 2:
             if len(self._found) >= _FOUND_MOST:
                 self._found.clear()
             self._found[container] = time.monotonic()
-        return answer
 
     def _make_sure(
-        self, method: str, container: str, name: str, **kwargs: Any,
+        self, method: str, container: str, name: str | None = None,
+        **kwargs: Any,
     ) -> retry.Answer:
         """As :meth:`_ask`; 404 then says that it is not there.
 
         Swift says so as well of what is in a container, or an account, that
-        it can not look up (POST and DELETE in
-        ``swift/proxy/controllers/obj.py``).
+        it can not look up (``swift/proxy/controllers/obj.py``); and of
+        objects that it looks for in the wrong places then, if their policy is
+        not the first.
         """
         answer = self._ask(method, container, name, **kwargs)
-        if answer.response.status != 404 or self._was_found(container):
+        if answer.response.status != 404 or not self._is_looked_up(
+                container if name else None):
             return answer
-        self.look_up(container)
         self.check_time()
         again = self._ask(method, container, name, **kwargs)
         return retry.Answer(
             again.response, answer.repeated or again.repeated)
 
-    def _was_found(self, container: str) -> bool:
-        """Whether Swift could look a container up, a moment ago.
+    def _is_looked_up(self, container: str | None) -> bool:
+        """Look up what a 404 may have hidden; whether it is there.
 
-        Its proxies remember for a minute that they could
-        (``recheck_container_existence``).
+        False if it must have been looked up for that.
+
+        :param container: None for the account.
+        :raises errors.SwiftError: it can not be.
         """
-        return time.monotonic() < self._found.get(
-            container, -math.inf) + _FOUND_FOR
+        if time.monotonic() < self._found.get(
+                container, -math.inf) + _FOUND_FOR:
+            return False
+        if container is not None:
+            return self.container_metadata(container) is not None
+        self.check_account()
+        return True
 
     def _insist_on(
         self, send: Callable[[], transport.Response],
@@ -593,10 +625,11 @@ class ObjectStore:
         With the answer's headers, or None if there is no such container.
         """
         what = container or 'the account'
-        response = self._ask('GET', container, query={
-            'format': 'json',
-            **{key: value for key, value in query.items() if value},
-        }).response
+        asked = {'format': 'json',
+                 **{key: value for key, value in query.items() if value}}
+        response = (
+            self._ask('GET', query=asked) if container is None
+            else self._make_sure('GET', container, query=asked)).response
         outcome = _outcome(response, 'GET', what, {
             200: Outcome.DONE, 204: Outcome.DONE, 404: Outcome.MISSING})
         if outcome is Outcome.MISSING:
@@ -607,9 +640,11 @@ class ObjectStore:
     def _get(
         self, method: str, container: str, name: str, newest: bool,
     ) -> StoredObject | None:
-        response = self._ask(
-            method, container, name,
-            headers={'X-Newest': 'true'} if newest else {}).response
+        answer = (
+            self._make_sure(
+                method, container, name, headers={'X-Newest': 'true'})
+            if newest else self._ask(method, container, name))
+        response = answer.response
         if _outcome(response, method, name, {
                 200: Outcome.DONE, 404: Outcome.MISSING,
         }) is Outcome.MISSING:
@@ -637,7 +672,12 @@ class ObjectStore:
                 'max_deletes_per_request', 0))
         return known[0]
 
+    def _delete_in_time(self, container: str, name: str) -> None:
+        self.check_time()
+        self.delete(container, name)
+
     def _bulk_delete(self, container: str, names: Sequence[str]) -> None:
+        self.check_time()
         body = '\n'.join(
             parse.quote(f'/{container}/{name}') for name in names)
 
@@ -651,15 +691,14 @@ class ObjectStore:
             return result
 
         result = delete()
-        if result.get('Number Not Found') and not self._was_found(container):
+        if result.get('Number Not Found') and self._is_looked_up(container):
             # See _make_sure.
-            self.look_up(container)
             self.check_time()
             result = delete()
         if result['Response Status'].startswith('200'):
             return
         # What it failed at is told apart from the rest by trying again.
-        self.each(lambda name: self.delete(container, name), names)
+        self.each(lambda name: self._delete_in_time(container, name), names)
 
 
 def _metadata(headers: Mapping[str, str], prefix: str) -> Mapping[str, str]:

@@ -50,7 +50,6 @@ _CALLS: dict[str, Primitive] = {
     'drop_container': lambda store: store.drop_container('c'),
     'page': lambda store: store.page('c'),
     'listing': lambda store: store.listing('c'),
-    'look_up': lambda store: store.look_up('c'),
     'container_metadata': lambda store: store.container_metadata('c'),
     'rows': lambda store: list(store.rows('c')),
     'empty_container': lambda store: store.empty_container('c'),
@@ -227,24 +226,75 @@ class TestLost(ObjectsTest):
     def test_is_not_suspected_a_moment_after_it_was_found(self) -> None:
         for find in (
                 lambda: self.store.page('c'),
-                lambda: self.store.replace('c', 'p', content_type='a/b'),
-                lambda: self.store.delete('c', 'p')):
+                lambda: self.store.container_metadata('c')):
             self.store._found.clear()
             find()
-            self.swift.requests.clear()
 
-            self.assertIs(_MISSING, self.store.delete('c', 'x'))
+            self.assertEqual(['DELETE'], self.asked_of_missing())
 
-            self.assertEqual(1, len(self.swift.requests))
+    def test_is_suspected_whatever_was_written(self) -> None:
+        """Swift did not look the container up for that, or forgot it."""
+        for write in (
+                lambda: self.store.replace('c', 'p', content_type='a/b'),
+                lambda: self.store.delete('c', 'p'),
+                lambda: self.store.read('c', 'o'),
+                lambda: self.store.make_container('c', None)):
+            self.store._found.clear()
+            write()
 
-        # An object is found whatever is known of its container.
-        self.store._found.clear()
-        self.store.head('c', 'o')
+            self.assertEqual(
+                ['DELETE', 'HEAD', 'DELETE'], self.asked_of_missing())
+        self.store.make_container('c', None)
+        self.assertEqual(
+            ['DELETE', 'HEAD', 'DELETE'], self.asked_of_missing())
+
+    def asked_of_missing(self) -> list[str]:
+        """Methods that a deletion of what is not there takes."""
         self.swift.requests.clear()
         self.assertIs(_MISSING, self.store.delete('c', 'x'))
+        return [request.method for request in self.swift.requests]
+
+    def test_is_not_taken_for_missing(self) -> None:
+        for what in ('account', 'container'):
+            self.lose(math.inf, what)
+
+            for read in (
+                    lambda: self.store.read('c', 'o', newest=True),
+                    lambda: self.store.head('c', 'o'),
+                    lambda: self.store.page('c'),
+                    lambda: self.store.container_metadata('c')):
+                error = self.assertRaises(errors.Refused, read)
+                self.assertEqual(503, error.status)
+
+    def test_is_read_when_it_is_found_again(self) -> None:
+        for read in (
+                lambda: self.store.read('c', 'o', newest=True),
+                lambda: self.store.head('c', 'o'),
+                lambda: self.store.page('c'),
+                lambda: self.store.container_metadata('c')):
+            self.lose(1)
+            self.assertTrue(read() is not None)
+
+    def test_container_is_not_taken_for_deleted(self) -> None:
+        self.store.delete('c', 'o')
+        self.lose(math.inf)
+        self.assertRaises(errors.Refused, self.store.drop_container, 'c')
+
+    def test_container_is_deleted_when_it_is_found_again(self) -> None:
+        self.store.delete('c', 'o')
+        self.lose(1)
+        self.assertIs(_DONE, self.store.drop_container('c'))
+
+    def test_container_is_asked_for_no_object_again(self) -> None:
+        self.store.check_account()
+        self.swift.requests.clear()
+
+        self.assertIsNone(self.store.head('none', 'o'))
+
         self.assertEqual(
-            ['DELETE', 'HEAD', 'DELETE'],
-            [request.method for request in self.swift.requests])
+            [('HEAD', 'o'), ('HEAD', None)],
+            [(request.method, request.name)
+             for request in self.swift.requests])
 
     def test_for_a_moment_is_not_noticed(self) -> None:
         self.lose(1)
