@@ -298,6 +298,10 @@ class Claim:
         return dataclasses.replace(
             renewed, lasts=lasts, lifetime=lasts - math.floor(at))
 
+    def given_up(self, at: float) -> 'Claim':
+        """This claim as one that is over, and never held anything."""
+        return dataclasses.replace(self, until=math.floor(at), won={})
+
     def messages(self) -> list[Message]:
         """Its messages as it holds them now."""
         hold = Hold(self.id, self.until)

@@ -120,7 +120,8 @@ class ClaimRecords:
         container, name = self._place(claim.id)
 
         def write() -> objects.Outcome:
-            return self.store.prevail(lambda: self.store.replace(
+            # EXISTS is our own first try, or that it was given up.
+            return self.store.prevail(lambda: self.store.create(
                 container, name, body=claim.body(),
                 content_type=claim.content_type(), delete_at=claim.delete_at))
 
@@ -128,7 +129,7 @@ class ClaimRecords:
         if outcome is objects.Outcome.MISSING:
             # Gates are made with their containers, but of other parts.
             outcome = self.store.insist(container, self.policy, write)
-        if outcome is not objects.Outcome.DONE:
+        if outcome not in (objects.Outcome.DONE, objects.Outcome.EXISTS):
             raise errors.SwiftError(
                 f'Claim {claim.id} could not be recorded in container '
                 f'{container}: {outcome.value}.')
@@ -143,6 +144,18 @@ class ClaimRecords:
     def delete(self, claim_id: str) -> None:
         """Remove a claim's record, if it is there."""
         self.store.delete(*self._place(claim_id))
+
+    def give_up(self, claim: records.Claim) -> None:
+        """Replace the record of a claim that nobody was told of.
+
+        Which may not be there yet: what Swift does late finds this one,
+        which holds nothing, until it expires.
+        """
+        container, name = self._place(claim.id)
+        void = claim.given_up(records.now())
+        self.store.prevail(lambda: self.store.replace(
+            container, name, body=void.body(),
+            content_type=void.content_type(), delete_at=void.delete_at))
 
     def holders(
         self, at: float, parts: int,

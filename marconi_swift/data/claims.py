@@ -70,7 +70,7 @@ class ClaimController(storage.Claim):
         ttl, grace = _terms(metadata)
         attempt = target.attempt(ttl, grace)
         won = taking.take(target, attempt, min(limit, _MOST))
-        if not won:
+        if not won or attempt.over:
             return None, iter(())
         claim = records.Claim.made(
             attempt.mine, ttl, attempt.at,
@@ -83,7 +83,7 @@ class ClaimController(storage.Claim):
             raise
         if attempt.over:
             # Others may think it void by now.
-            target.claims.delete(claim.id)
+            target.claims.give_up(claim)
             return None, iter(())
         return claim.id, iter(
             [read.message.shown(read.body, attempt.at) for read in won])
@@ -181,7 +181,7 @@ class ClaimController(storage.Claim):
     def _withdraw(self, target: taking.Queue, claim: records.Claim) -> None:
         """Remove a record that may be there, of a claim nobody is told of."""
         try:
-            target.claims.delete(claim.id)
+            target.claims.give_up(claim)
         except store_errors.SwiftError as error:
             LOG.log(
                 logging.DEBUG if error.told else logging.WARNING,
@@ -214,10 +214,11 @@ class ClaimController(storage.Claim):
         """
         if not claim.live(records.now()):
             return False
-        outcome = target.store.annotate(
+        store = target.store
+        return store.prevail(lambda: store.annotate(
             names.home(target.messages, message.id), message.id,
-            content_type=message.content_type(), delete_at=message.delete_at)
-        return outcome is objects.Outcome.DONE
+            content_type=message.content_type(), delete_at=message.delete_at),
+        ) is objects.Outcome.DONE
 
 
 def _terms(metadata: Mapping[str, Any]) -> tuple[int, int]:

@@ -122,18 +122,22 @@ class DeadLetters:
         """
         return self._opened.get()
 
-    def bury(self, found: listing.Read, store: objects.ObjectStore) -> None:
+    def bury(
+        self, found: listing.Read, store: objects.ObjectStore,
+        longer: objects.ObjectStore,
+    ) -> None:
         """Move a message that is :meth:`due`; for its gate's winner only.
 
         It is copied before it is deleted: a crash between the two leaves
         both, and the next to win the original finds the copy there.
 
         :param store: asks nothing when the winner's attempt is over: the
-            message may be another's by then.
+            message may be another's soon.
+        :param longer: asks nothing when it may be. What was copied need not
+            stay until then.
         :raises marconi_swift.store.errors.SwiftError: the original is left.
         """
         rule = self._its_rule()
-        store.check_time()
         message = dataclasses.replace(
             found.message, hold=None, delayed_until=0.0)
         if rule.ttl:
@@ -158,8 +162,8 @@ class DeadLetters:
             raise store_errors.SwiftError(
                 f'Message {message.id} could not be moved to {container}'
                 ': Swift says that it was there, and is deleted.')
-        store.check_time()
-        store.delete(names.home(self._source, message.id), message.id)
+        longer.check_time()
+        longer.delete(names.home(self._source, message.id), message.id)
 
     def _its_rule(self) -> _Rule:
         rule = self._rule.get()

@@ -195,7 +195,8 @@ class MessageController(storage.Message):
         def create() -> objects.Outcome:
             # Nobody else makes an object of this name, so EXISTS is our own
             # first try. An unconditional repetition could bring back, as
-            # new, what was claimed or deleted since.
+            # new, what was claimed since. (What was deleted since, no
+            # condition tells from what was never there.)
             return self._store.create(
                 names.home(container, draft.message.id),
                 draft.message.id, body=draft.body,
@@ -507,7 +508,7 @@ class MessageController(storage.Message):
         Zaqar's purge, which takes messages until it is given none.
 
         :raises zaqar.storage.errors.ConnectionError: nothing was taken,
-            though something is there.
+            though something is, or may be, there.
         """
         target = queues.queue(self.driver, queue, project)
         # What is won is deleted at once; it need be held no longer than
@@ -515,8 +516,9 @@ class MessageController(storage.Message):
         attempt = target.attempt(
             math.ceil(target.attempt_limit * 2 + target.clock_skew), grace=0)
         won = taking.take(target, attempt, limit)
-        if won and attempt.over:
-            # Others may think it void by now.
+        if attempt.over or (attempt.half_over and not won):
+            # Others may think it void by now; or nobody knows whether there
+            # is more.
             raise store_errors.SwiftError(
                 f'Taking messages out of queue {queue} took longer than '
                 'claim_attempt_limit. They are still there, and can be taken '

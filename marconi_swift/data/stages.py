@@ -86,10 +86,10 @@ class _Handler:
         store.each(self._remove, others)
         store.each(self._remove, firsts)
         self._controller.delete(name, project=project)
-        store.each(
-            lambda rest: self._remove_rest(*rest, name, project),
-            [(part, number) for number in reversed(range(count))
-             for part in parts])
+        for numbers in (range(1, count), range(1)):
+            store.each(
+                lambda rest: self._remove_rest(*rest, name, project),
+                [(part, number) for number in numbers for part in parts])
 
     def _put_back(self, name: str, project: str | None) -> None:
         """Have the next deletion come here to go on.

@@ -202,7 +202,11 @@ class _Taking:
         candidates = self._candidates()
         left: list[records.Message] = []
         while self._wants_more():
-            chosen, left = self._choose(left, candidates)
+            try:
+                chosen, left = self._choose(left, candidates)
+            except errors.SwiftError as error:
+                self._error = error
+                break
             if not chosen:
                 break
             self._round(chosen, self._approach)
@@ -409,6 +413,8 @@ class _Taking:
                 message, claim_count=max(0, message.claim_count - 1))
         taken = self._write(message, attempt.mine)
         if taken is None:
+            if not attempt.over:
+                self._turn_back(message_id)
             return Miss.CONTENDED
         named = queue.gates.named(message_id)
         if named in (None, gate.UNREADABLE) or attempt.over:
@@ -417,11 +423,23 @@ class _Taking:
             self._write(message, named)
             return Miss.CONTENDED
         if queue.dead_letters.due(message) and queue.dead_letters.opened():
-            if attempt.over:
-                return Miss.CONTENDED
-            queue.dead_letters.bury(found, queue.store)
-            return Miss.GONE
+            return self._bury(found)
         return Won(taken, found.body, message)
+
+    def _bury(self, found: listing.Read) -> Miss:
+        """Move a dead letter that was won, unless it is too late for that."""
+        queue, attempt = self._queue, self._attempt
+        # When nobody can have found our name void yet.
+        end = attempt.began + 2 * queue.attempt_limit
+        try:
+            queue.store.check_time()
+            queue.dead_letters.bury(
+                found, queue.store, queue.store.until(end))
+        except errors.SwiftError:
+            if not attempt.over:
+                raise
+            return Miss.CONTENDED
+        return Miss.GONE
 
     def _write(
         self, message: records.Message, holder: records.Pass,

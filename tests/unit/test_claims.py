@@ -96,6 +96,10 @@ class ClaimTest(test_messages.QueueTest):
         self.swift.faults.append(fake_swift.Fault(1, 'before', 503, slow))
         return sent
 
+    @staticmethod
+    def is_for(method: str, name: str, request: fake_swift.Request) -> bool:
+        return (request.method, request.name) == (method, name)
+
     def stats(self) -> tuple[int, int]:
         stats = self.queues.stats('q', project='p')['messages']
         return stats['free'], stats['claimed']
@@ -240,6 +244,31 @@ class TestBulkDelete(ClaimTest):
             errors.ConnectionError, self.bulk_delete, self.ids[:1], self.mine)
 
         self.get(self.ids[0])
+
+    def test_with_a_claim_that_ends_meanwhile_goes_no_further(self) -> None:
+        """What others may be given by then, they lose."""
+        self.useFixture(fixtures.MonkeyPatch('time.monotonic', records.now))
+        drivers = self.useFixture(conf.FakeDrivers(fan_out=1))
+        drivers.swift.clock = records.now
+        drivers.control.queue_controller.create('q', project='p')
+        messages = drivers.data.message_controller
+        posted = messages.post('q', [
+            {'ttl': 600, 'body': number} for number in range(3)], None,
+            project='p')
+        claim, _ = drivers.data.claim_controller.create(
+            'q', {'ttl': _TTL, 'grace': _GRACE}, project='p')
+
+        def on_step(step: str, request: fake_swift.Request) -> None:
+            if (step, request.method) == ('arrive', 'DELETE'):
+                self.pass_time(_TTL)
+
+        drivers.swift.on_step = on_step
+        self.assertRaises(
+            errors.ConnectionError, messages.bulk_delete, 'q', posted,
+            project='p', claim_ids=[claim])
+
+        self.assertEqual(2, len(list(messages.bulk_get(
+            'q', posted, project='p'))))
 
     def test_checks_all_claims_before_it_deletes_anything(self) -> None:
         for error, ids, claims in (
@@ -508,6 +537,95 @@ class TestClaim(ClaimTest):
         self.assertEqual(
             [posted], [message['id'] for message in self.claim()[1]])
 
+    def test_that_was_given_up_stays_so_whatever_swift_does_late(
+        self,
+    ) -> None:
+        [posted] = self.post(1, ttl=7200)
+        self.swift.faults.append(fake_swift.Fault(
+            1, 'late', store_errors.Unanswered('lost'),
+            lambda request: (request.name or '').startswith('claim/')))
+        self.assertRaises(errors.ConnectionError, self.claim, ttl=3600)
+
+        self.swift.deliver()
+
+        settings = self.drivers.data.account.settings
+        self.pass_time(
+            2 * settings.claim_attempt_limit + settings.clock_skew + 1)
+        self.assertEqual(
+            [posted], [message['id'] for message in self.claim()[1]])
+
+    def test_that_took_too_long_is_not_recorded(self) -> None:
+        """Who died at that would hide the messages for its ttl."""
+        self.useFixture(fixtures.MonkeyPatch('time.monotonic', records.now))
+        # So that one is won before the other.
+        drivers = self.useFixture(conf.FakeDrivers(fan_out=1))
+        drivers.swift.clock = records.now
+        drivers.control.queue_controller.create('q', project='p')
+        drivers.data.message_controller.post('q', [
+            {'ttl': 600, 'body': number} for number in range(2)], None,
+            project='p')
+        written = itertools.count(1)
+
+        def on_step(step: str, request: fake_swift.Request) -> None:
+            if (step, request.method) == ('arrive', 'POST') and (
+                    next(written) == 2):
+                self.pass_time(
+                    drivers.data.account.settings.claim_attempt_limit)
+
+        drivers.swift.on_step = on_step
+
+        self.assertIsNone(drivers.data.claim_controller.create(
+            'q', {'ttl': _TTL, 'grace': _GRACE}, project='p')[0])
+
+        self.assertEqual([], [
+            request.name for request in drivers.swift.requests
+            if (request.name or '').startswith('claim/')])
+
+    def test_keeps_what_it_won_before_a_listing_failed(self) -> None:
+        self.post(*range(150))
+        # So the next listing is of a hundred.
+        self.claim(limit=1)
+        gone = fake_swift.Fault(
+            1, 'before', 404, lambda request: (
+                request.method == 'GET' and request.name is not None
+                and request.container == self.container))
+        failed = fake_swift.Fault(
+            2, 'before', 400, lambda request: (
+                request.method == 'GET' and request.name is None
+                and request.container == self.container))
+        self.swift.faults += [gone, failed]
+
+        messages = self.claim(limit=99)[1]
+
+        self.assertTrue(failed.fired)
+        self.assertEqual(98, len(messages))
+
+    def test_that_is_released_by_a_slower_clock_frees_its_messages(
+        self,
+    ) -> None:
+        """Swift drops a write that it takes for an older one."""
+        [posted] = self.post(1, ttl=600)
+        claim, _ = self.claim()
+        self.swift.faults.append(fake_swift.Fault(
+            1, 'before', 409,
+            functools.partial(self.is_for, 'POST', posted)))
+
+        self.claims.delete('q', claim, project='p')
+
+        self.assertEqual(
+            [posted], [message['id'] for message in self.claim()[1]])
+
+    def test_that_meets_a_newer_message_leaves_no_name(self) -> None:
+        [posted] = self.post(1, ttl=600)
+        self.swift.faults.append(fake_swift.Fault(
+            1, 'before', 409,
+            functools.partial(self.is_for, 'POST', posted)))
+
+        self.assertEqual((None, []), self.claim())
+
+        self.assertEqual(
+            [posted], [message['id'] for message in self.claim()[1]])
+
     def test_that_is_withdrawn_late_holds_up_nobody_for_its_ttl(
         self,
     ) -> None:
@@ -528,12 +646,12 @@ class TestClaim(ClaimTest):
 
     def test_that_cannot_be_withdrawn_is_told_of(self) -> None:
         self.post(1, ttl=7200)
-        for method, outcome in (
-                ('PUT', store_errors.Unanswered('lost')), ('DELETE', 405)):
+        for number, when, outcome in (
+                (1, 'after', store_errors.Unanswered('lost')),
+                (2, 'before', 405)):
             self.swift.faults.append(fake_swift.Fault(
-                1, 'after', outcome, functools.partial(
-                    lambda method, request: request.method == method
-                    and (request.name or '').startswith('claim/'), method)))
+                number, when, outcome,
+                lambda request: (request.name or '').startswith('claim/')))
         log = self.useFixture(fixtures.FakeLogger())
 
         self.assertRaises(errors.ConnectionError, self.claim, ttl=3600)
@@ -778,10 +896,6 @@ class TestDeadLetters(ClaimTest):
         claim_id, _ = self.claim(limit=1)
         self.claims.delete('q', claim_id, project='p')
 
-    @staticmethod
-    def is_for(method: str, name: str, request: fake_swift.Request) -> bool:
-        return (request.method, request.name) == (method, name)
-
     def test_are_what_was_claimed_too_often(self) -> None:
         [posted] = self.post('bad')
         self.give_up()
@@ -845,14 +959,24 @@ class TestDeadLetters(ClaimTest):
         self.assertEqual(20, len(list(next(self.messages.list(
             'dead', project='p', limit=20, echo=True)))))
 
-    def test_are_left_when_the_attempt_is_over(self) -> None:
-        """Somebody else may have them by then, and delete the copy."""
+    def test_are_moved_once_though_that_is_slow(self) -> None:
         [posted] = self.post('bad', ttl=600)
         self.give_up()
         self.give_up()
-        deleted = self.slow_down('PUT', 'marconi:messages:p:dead')
+        deleted = self.slow_down('PUT', 'marconi:messages:p:dead', 1)
 
-        self.assertRaises(errors.ConnectionError, self.claim)
+        self.assertEqual((None, []), self.claim())
+
+        self.assertEqual([posted], [request.name for request in deleted])
+        self.assertEqual([posted], self.dead())
+
+    def test_are_left_when_they_may_be_anothers(self) -> None:
+        [posted] = self.post('bad', ttl=600)
+        self.give_up()
+        self.give_up()
+        deleted = self.slow_down('PUT', 'marconi:messages:p:dead', 2)
+
+        self.assertEqual((None, []), self.claim())
 
         self.assertEqual([], deleted)
         self.see_moved(posted)
@@ -862,7 +986,7 @@ class TestDeadLetters(ClaimTest):
         self.give_up()
         self.give_up()
         self.queues.delete('dead', project='p')
-        deleted = self.slow_down('HEAD', 'marconi:queues')
+        deleted = self.slow_down('HEAD', 'marconi:queues', 1)
 
         self.assertEqual((None, []), self.claim())
 
@@ -872,16 +996,16 @@ class TestDeadLetters(ClaimTest):
         self.see_moved(posted)
 
     def slow_down(
-        self, method: str, container: str,
+        self, method: str, container: str, times: int,
     ) -> list[fake_swift.Request]:
-        """Let the first request for an object take as long as an attempt may.
+        """Let a request for an object take so often what an attempt may.
 
         :returns: all deletions of messages until then, and later.
         """
         self.useFixture(fixtures.MonkeyPatch('time.monotonic', records.now))
         limit = self.drivers.data.account.settings.claim_attempt_limit
         deleted = list[fake_swift.Request]()
-        left = [limit]
+        left = [times * limit]
 
         def on_step(step: str, request: fake_swift.Request) -> None:
             if step != 'arrive':
@@ -1018,6 +1142,33 @@ class TestPop(ClaimTest):
             errors.ConnectionError, messages.pop, 'q', 1, project='p')
 
         self.assertTrue(messages.get('q', posted, project='p'))
+
+    def test_does_not_say_that_nothing_is_there_when_it_was_late(
+        self,
+    ) -> None:
+        """Zaqar's purge ends then, and says that it is done."""
+        self.useFixture(fixtures.MonkeyPatch('time.monotonic', records.now))
+        self.post(1, ttl=600)
+        limit = self.drivers.data.account.settings.claim_attempt_limit
+        for seconds, method in (
+                (limit, 'POST'), (limit, 'PUT'), (limit / 2, 'GET')):
+            left = [seconds]
+
+            def on_step(
+                step: str, request: fake_swift.Request, *,
+                left: list[float] = left, method: str = method,
+            ) -> None:
+                if left and (step, request.method) == ('arrive', method):
+                    self.pass_time(left.pop())
+
+            self.swift.on_step = on_step
+            self.assertRaises(
+                errors.ConnectionError, self.messages.pop, 'q', 1,
+                project='p')
+            self.pass_time(60)
+        self.swift.on_step = None
+
+        self.assertEqual(1, len(self.messages.pop('q', 1, project='p')))
 
     def test_takes_nothing_when_the_attempt_took_too_long(self) -> None:
         """Others may think it over, and be given what it won in time."""
