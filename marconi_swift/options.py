@@ -30,6 +30,7 @@ from collections.abc import Mapping
 import contextlib
 import dataclasses
 import functools
+import math
 from typing import Any
 from urllib import parse
 
@@ -312,6 +313,7 @@ def read(
     if interfaces == 'interface':
         given['valid_interfaces'] = given.pop('interface')
     certificate, key = get('certfile'), get('keyfile')
+    authority, insecure = get('cafile'), get('insecure')
     make_auth, auth_url = _auth_maker(conf, group, given, own, known)
     settings = Settings(
         uri=uri,
@@ -327,7 +329,7 @@ def read(
         containers_per_queue=get('containers_per_queue'),
         max_containers_per_queue=get('max_containers_per_queue'),
         timeout=get('timeout') or _DEFAULT_TIMEOUT,
-        verify=False if get('insecure') else get('cafile') or True,
+        verify=False if insecure else authority or True,
         certificate=(certificate, key) if certificate and key
         else certificate,
         endpoint_filter={
@@ -452,11 +454,17 @@ def _convert(
     if value is None:
         return None
     try:
-        return kind(value)
+        converted = kind(value)
+        # oslo.config lets these pass all bounds.
+        if isinstance(converted, float) and not math.isfinite(converted):
+            raise ValueError(f'{value} is no finite number')
+        if name == 'timeout' and converted < 0:
+            raise ValueError(f'{value} is less than 0')
     except (TypeError, ValueError, OverflowError) as exc:
         raise InvalidConfiguration(
             f'{where} sets {name} to a value that it can not have: {exc}.'
         ) from None
+    return converted
 
 
 def _auth_maker(

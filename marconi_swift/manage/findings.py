@@ -79,8 +79,9 @@ class Check(NamedTuple):
             return self.look()
         except errors.Unanswered as exc:
             return failed(
-                str(exc), 'See that the server at this address runs and can '
-                f'be reached from here. {self.advice}')
+                str(exc), 'See that the server at endpoint_override, auth_url '
+                'or what Keystone names runs and can be reached from here. '
+                f'{self.advice}')
         except zaqar_errors.ConnectionError as exc:
             return failed(str(exc), self.advice)
 

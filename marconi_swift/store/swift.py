@@ -21,7 +21,6 @@ import threading
 import time
 from typing import Any
 from urllib import parse
-import weakref
 
 from keystoneauth1 import exceptions as ksa_errors
 from keystoneauth1 import session as ksa_session
@@ -51,21 +50,22 @@ _REFUSALS = frozenset([400, 401, 403, 404])
 _UNCONNECTED = (ConnectionRefusedError, socket.gaierror,
                 urllib3.exceptions.ConnectTimeoutError)
 
+#: Idle connections that are kept, of each process and account.
+_KEPT = 1000
+
 
 class SwiftTransport:
     """Sends single requests to the account that the settings name.
 
-    Making one does no I/O. Each thread has a connection of its own, kept
-    alive, since swiftclient's are not thread safe; each process has its
-    own threads' connections, session and token.
+    Making one does no I/O. Each process has connections of its own, as many
+    as it uses at a time, session and token.
     """
 
     def __init__(self, settings: options.Settings) -> None:
         self._settings = settings
         self._login = per_process.PerProcess(lambda: _Login(settings))
-        self._local = per_process.PerProcess(threading.local)
-        self._open = per_process.PerProcess[weakref.WeakSet[Any]](
-            weakref.WeakSet)
+        self._connections = per_process.PerProcess[dict[str, _Connection]](
+            dict)
 
     def request(
         self,
@@ -83,39 +83,44 @@ class SwiftTransport:
         it again is safe. See :meth:`.transport.Transport.request`.
         """
         login = self._login.get()
+        place = '/'.join(filter(None, (container, name))) or 'the account'
+        what = f'{method} {place}'
         for last_chance in (False, True):
             endpoint, token = login.get()
             path = _path(endpoint, container, name, query)
             response = self._send(
-                endpoint, method, path,
+                endpoint, what, method, path,
                 {**(headers or {}), 'X-Auth-Token': token}, body)
             if response.status != 401 or last_chance:
                 break
             login.renew(token)
         if response.status in (401, 403):
             raise errors.Unauthorized(
-                f'Swift answered {response.status} to {method} {path}: give '
-                'the user of this driver a role that may write to the '
-                'account.')
+                f'Swift answered {response.status} to {what}: give the user '
+                'of this driver a role that may write to the account, unless '
+                f'Swift says something else: {response.body[:200]!r}')
         return response
 
     def info(self) -> transport.Response:
         endpoint, _ = self._login.get().get()
-        return self._send(endpoint, 'GET', '/info', {}, b'')
+        return self._send(endpoint, 'GET /info', 'GET', '/info', {}, b'')
 
     def close(self) -> None:
         """Close all connections of this process, and forget the token."""
         self._login.drop()
-        self._local.drop()
-        for connection in list(self._open.drop() or ()):
+        for connection in (self._connections.drop() or {}).values():
             connection.close()
 
     def _send(
-        self, endpoint: str, method: str, path: str,
+        self, endpoint: str, what: str, method: str, path: str,
         headers: Mapping[str, str], body: bytes,
     ) -> transport.Response:
+        """Send a request.
+
+        :param what: tells of it in errors, without addresses.
+        """
         connection = self._connection(endpoint)
-        with _translated(f'{method} {path}'):
+        with _translated(what):
             answer = connection.request(
                 method, path, data=body, headers=headers)
             return transport.Response(
@@ -124,29 +129,31 @@ class SwiftTransport:
                 answer.data)
 
     def _connection(self, endpoint: str) -> '_Connection':
-        """Return this thread's connection.
+        """Return this process's way to an endpoint.
 
         :raises errors.SwiftError: there can be none with these settings.
         """
-        local = self._local.get()
-        if getattr(local, 'endpoint', None) != endpoint:
+        known = self._connections.get()
+        if endpoint not in known:
             try:
-                local.connection = _Connection(endpoint, self._settings)
+                made = _Connection(endpoint, self._settings)
             except (swiftclient_errors.ClientException, ValueError,
                     OSError) as exc:
                 # RequestException is an OSError.
                 raise errors.SwiftError(
-                    f'There is no way to {endpoint}: {exc}. Check auth_url, '
-                    'endpoint_override, cafile, certfile and keyfile.',
-                ) from exc
-            local.endpoint = endpoint
-            self._open.get().add(local.connection)
-        connection: _Connection = local.connection
-        return connection
+                    f'There is no way to Swift: {type(exc).__name__}. Check '
+                    'auth_url, endpoint_override, cafile, certfile and '
+                    'keyfile.') from exc
+            # Threads may race; nothing is open yet.
+            known.setdefault(endpoint, made)
+        return known[endpoint]
 
 
 class _Connection(swiftclient.HTTPConnection):
     """A connection of swiftclient's, which opens when it is used.
+
+    Several, if threads use it at a time: its requests go through a pool of
+    urllib3's, which hands out first what was given back last.
 
     How to reach the endpoint, proxies and certificates that the environment
     names included, is found out once and by ``requests``. Each request then
@@ -160,7 +167,7 @@ class _Connection(swiftclient.HTTPConnection):
             timeout=settings.timeout)
         way = self.request_session.merge_environment_settings(
             endpoint, {}, True, settings.verify, settings.certificate)
-        self._way = _Way()
+        self._way = _Way(pool_maxsize=_KEPT)
         self._pool, self._base = self._way.find(
             endpoint, way['verify'], way['cert'], way['proxies'])
 
@@ -297,6 +304,9 @@ def _translated(
     Connections and time-outs come as urllib3's or ``OSError``; Keystone's as
     keystoneauth1's; a URL that the standard library can not use as
     ``ValueError``.
+
+    Zaqar shows some of these texts to users of its API. So they name no
+    addresses, which the errors behind them do, and with these the log.
     """
     try:
         yield
@@ -307,14 +317,14 @@ def _translated(
                 'password and project of this driver.') from exc
         raise silence(f'{what} failed: {exc}') from exc
     except (ksa_errors.SSLError, urllib3.exceptions.SSLError) as exc:
-        if not _is_behind(exc, ssl.SSLCertVerificationError):
-            raise silence(f'{what} was not answered: {exc}') from exc
+        if not _behind(exc, ssl.SSLCertVerificationError):
+            raise silence(f'{what} was not answered: {_why(exc)}') from exc
         raise errors.Untrusted(
             f'{what} was not sent, since the certificate of the server is '
-            f'not trusted: {exc}. Set cafile to that of its authority.',
+            f'not trusted: {_why(exc)}. Set cafile to that of its authority.',
         ) from exc
     except (ksa_errors.ConnectionError, ksa_errors.DiscoveryFailure) as exc:
-        raise silence(f'{what} failed: {exc}') from exc
+        raise silence(f'{what} failed: {_why(exc)}') from exc
     except ksa_errors.CatalogException as exc:
         raise errors.Unauthorized(
             f'{what} found no Swift: {exc}. Correct region_name, '
@@ -323,22 +333,28 @@ def _translated(
     except ksa_errors.ClientException as exc:
         raise errors.Unauthorized(f'{what} failed: {exc}') from exc
     except (urllib3.exceptions.HTTPError, OSError) as exc:
-        if _is_behind(exc, *_UNCONNECTED):
+        if _behind(exc, *_UNCONNECTED):
             silence = errors.Unreachable
-        raise silence(
-            f'{what} was not answered: {type(exc).__name__}: {exc}') from exc
+        raise silence(f'{what} was not answered: {_why(exc)}') from exc
     except ValueError as exc:
         raise errors.SwiftError(
             f'{what} could not be sent: {exc}. Check auth_url and the '
             'endpoint.') from exc
 
 
-def _is_behind(
+def _why(error: Exception) -> str:
+    """What an error is, and what the operating system or TLS said to it."""
+    kind = type(error).__name__
+    said = _behind(error, OSError)
+    while isinstance(said, OSError) and not said.strerror:
+        said = _behind(said.__cause__ or said.__context__, OSError)
+    return f'{kind}: {said.strerror}' if isinstance(said, OSError) else kind
+
+
+def _behind(
     error: BaseException | None, *kinds: type[BaseException],
-) -> bool:
-    """Whether an error is of one of these kinds, or was caused by one."""
-    while error is not None:
-        if isinstance(error, kinds):
-            return True
+) -> BaseException | None:
+    """An error if it is of one of these kinds, or the one that caused it."""
+    while error is not None and not isinstance(error, kinds):
         error = error.__cause__ or error.__context__
-    return False
+    return error

@@ -139,6 +139,22 @@ class TestSettings(OptionsTest):
         self.assertEqual('theirs', settings.container_prefix)
         self.assertEqual(['internal'], settings.endpoint_filter['interface'])
 
+    def test_that_can_not_be_computed_with_are_refused(self) -> None:
+        for name, value in (
+                ('retry_time_limit', 'nan'), ('clock_skew', 'nan'),
+                ('cache_time', 'inf'), ('claim_attempt_limit', 'inf'),
+                ('timeout', '-1')):
+            error = self.assertRaises(
+                options.InvalidConfiguration, self.read,
+                uri=f'marconi-swift://?auth_type=none&endpoint_override=http:'
+                    f'//x&{name}={value}')
+            self.assertIn(name, str(error))
+
+    def test_know_the_authority_of_what_is_not_verified(self) -> None:
+        self.assertIs(False, self.read(
+            uri='marconi-swift://?auth_type=none&endpoint_override=http://x&'
+                'insecure=true&cafile=/ca.pem').verify)
+
     def test_keep_credentials_in_a_section_that_the_uri_names(self) -> None:
         conf = self.configure(uri='marconi-swift://?auth_section=elsewhere')
         for opt in (*loading.get_auth_common_conf_options(),

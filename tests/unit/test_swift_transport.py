@@ -256,8 +256,29 @@ class TestErrors(TransportTest):
                 errors.Unanswered,
                 swift.SwiftTransport(_settings()).request, 'GET')
 
-            self.assertIn('lost', str(found))
+            self.assertIn(type(error).__name__, str(found))
             self.assertIs(error, found.__cause__)
+
+    def test_name_no_addresses(self) -> None:
+        """Zaqar shows them to whoever posts, or uses its WebSocket."""
+        refused = urllib3.exceptions.NewConnectionError(
+            mock.Mock(host='proxy.inside', port=8080),
+            'to proxy.inside: [Errno 111] Connection refused')
+        refused.__cause__ = ConnectionRefusedError(111, 'Connection refused')
+        self.connection.request.side_effect = refused
+        login = mock.Mock()
+        login.get_token.side_effect = ksa_errors.ConnectFailure(
+            'Unable to establish connection to http://keystone.inside')
+        for settings, expected in (
+                (_settings(), 'PUT c/o was not answered: NewConnectionError: '
+                              'Connection refused'),
+                (_settings(make_auth=lambda: login),
+                 'authentication failed: ConnectFailure')):
+            found = self.assertRaises(
+                errors.Unanswered, swift.SwiftTransport(settings).request,
+                'PUT', 'c', 'o')
+
+            self.assertEqual(expected, str(found))
 
     def test_of_what_was_never_sent_say_that_it_did_no_harm(self) -> None:
         refused = urllib3.exceptions.ProtocolError('refused')

@@ -33,7 +33,7 @@ FOREIGN = (
     'The Keystone service is temporarily unavailable',
     'Missing header value: The "Client-Id" header is required',
     'The request you have made requires authentication',
-    'Unable to establish connection to',
+    'ConnectFailure',
     'region not found',
     "No 'zaqar.data.storage' driver found, looking for '",
     "Invalid X-Storage-Policy '",
@@ -44,7 +44,7 @@ FOREIGN = (
 #: What is a value in the code, or the name of an exception.
 _VALUES = re.compile(
     r"""\bPUT\b|\bGET\b|[()]|b['"]|\d+|marconi-swift://|authentication|"""
-    r'ConnectionError|^InvalidConfiguration: ')
+    r'NewConnectionError|^InvalidConfiguration: ')
 
 
 def _quotations() -> list[str]:
