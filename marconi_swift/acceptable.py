@@ -18,9 +18,10 @@ such a value would fail every answer that it is part of: the listing of its
 queue, or a claim that it is won by, for as long as it lives. So would
 infinity, for all clients but those in Python: it reads JSON's ``1e400`` as
 that, and ``NaN`` and ``Infinity``, and writes them, though they are no JSON.
-What came in MessagePack, JSON may have no word for; and MessagePack has none
-for integers of more than 64 bits, so that whoever is to be answered in it,
-over a WebSocket, would lose the connection instead.
+What came in MessagePack, JSON may have no word for, and makes lists of its
+extension types; and MessagePack has none for integers of more than 64 bits,
+so that whoever is to be answered in it, over a WebSocket, would lose the
+connection instead.
 """
 
 from collections.abc import Iterator
@@ -45,6 +46,9 @@ _LATEST = 253_402_300_799
 #: The integers that MessagePack has, and what all others look like.
 _INTEGERS = range(-2 ** 63, 2 ** 64)
 _LONG = re.compile(rb'[0-9]{19}')
+
+#: What becomes of MessagePack's extension types, and of some lists.
+_EXTENSION = re.compile(rb'\[[0-9]{1,3}, "')
 
 #: What JSON has lists and objects of.
 _NESTING = (Mapping, list, tuple)
@@ -93,6 +97,11 @@ def dump(value: Any, what: str) -> bytes:
             for each in _everything_in(value)):
         raise Unacceptable(
             f'An integer is in {what} that 64 bits can not say.')
+    # They may be lists, which neither JSON nor MessagePack reads as tuples.
+    if _EXTENSION.search(dumped) and any(
+            isinstance(each, tuple) for each in _everything_in(value)):
+        raise Unacceptable(
+            f'JSON can not say {what}: it has no extension types.')
     return dumped
 
 

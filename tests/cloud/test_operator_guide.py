@@ -119,9 +119,9 @@ class Site(fixtures.Fixture):
                 'OS_CLOUD': who}),
         }
 
-    def script(self, name: str, who: str = 'admin') -> str:
+    def script(self, name: str, who: str = 'admin', *given: str) -> str:
         """Run a file that the page shows; return what it printed."""
-        return self.run(['sh', '-eu', str(EXAMPLES / name)], who)
+        return self.run(['sh', '-eu', str(EXAMPLES / name), *given], who)
 
     def run(self, command: list[str], who: str = 'admin') -> str:
         done = subprocess.run(
@@ -202,7 +202,17 @@ class OperatorGuideTest(testtools.TestCase):
             [f"working on {{'order': {number}}}" for number in (1, 2, 3)],
             worked.splitlines())
 
-        site.script('backup.sh', STORE)
+        site.script('backup.sh', STORE, 'saved')
         site.run([*QUEUE, 'delete', 'greetings'], 'demo')
-        site.script('restore.sh', STORE)
+        site.script('restore.sh', STORE, 'saved')
         self.assertIn('greetings', site.run([*QUEUE, 'list'], 'demo'))
+
+        demo = site.run([
+            'openstack', 'project', 'show', 'demo', '-f', 'value', '-c', 'id',
+        ]).strip()
+        self.assertIn(demo, site.run(['swift', 'list'], STORE))
+        site.script('forget-project.sh', STORE, demo)
+        site.run(['marconi-swift-manage', 'gc', '--force'])
+        self.assertNotIn(demo, site.run(['swift', 'list'], STORE))
+        self.assertNotIn(
+            demo, site.run(['swift', 'list', 'marconi:queues'], STORE))

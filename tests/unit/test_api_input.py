@@ -165,7 +165,9 @@ class TestMessagePack(ApiTest):
 
     def test_that_json_can_not_say_is_refused(self) -> None:
         for odd in ({b'a': 1}, {'a': 1, b'b': 2}, {'a': b'\xff'},
-                    {'a': [b'\xff']}, {'a': math.inf}, {'a': math.nan}):
+                    {'a': [b'\xff']}, {'a': math.inf}, {'a': math.nan},
+                    {'a': msgpack.ExtType(0, b'')},
+                    {'a': [1, msgpack.ExtType(127, b'text')]}):
             for action, given in (
                     ('message_post', {'messages': [
                         {'body': 'with it', 'ttl': 300},
@@ -180,6 +182,15 @@ class TestMessagePack(ApiTest):
 
         self.assertEqual([], self.bodies())
         self.assertEqual([], self.shown('/subscriptions', 'subscriptions'))
+
+    def test_lists_that_look_like_extensions_stay(self) -> None:
+        fine = [[5, 'text'], {'a': [[0, '']]}]
+
+        self.assertEqual(201, self.api.websocket('message_post', {
+            'queue_name': 'q', 'messages': [
+                {'body': body, 'ttl': 300} for body in fine]})[0])
+
+        self.assertEqual(fine, self.bodies())
 
     def test_bytes_become_text(self) -> None:
         self.assertEqual(201, self.api.websocket('message_post', {
