@@ -70,8 +70,8 @@ def search(
     last = _looked_at.get(key)
     if len(_looked_at) >= _REMEMBERED:
         _looked_at.clear()
-    first = (_MOST_ROWS if last is None
-             else max(_FEWEST_ROWS, min(2 * last, _MOST_ROWS)))
+    first = _MOST_ROWS if last is None else max(
+        _FEWEST_ROWS, min(2 * last, _MOST_ROWS), last + last // 4)
     return _messages(_counted(key, parts.rows(marker=marker, first=first)))
 
 

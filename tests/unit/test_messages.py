@@ -485,3 +485,16 @@ class TestManyMessages(QueueTest):
             'HEAD', self.container).status)
         self.queues.create('q', project='p')
         self.assertEqual([], self.bodies())
+
+    def test_are_looked_past_in_one_listing_once_that_is_known(self) -> None:
+        """And not in one that is ten times as long as it takes."""
+        self.post(*range(1_100), delay=30)
+        free = self.post('free')
+
+        for limits in (['1000', '10000'], ['1376'], ['1376']):
+            self.swift.requests.clear()
+            page = next(self.messages.list('q', project='p', limit=1))
+            self.assertEqual(free, [message['id'] for message in page])
+            self.assertEqual(limits, [
+                request.query['limit'] for request in self.swift.requests
+                if request.method == 'GET' and request.name is None])
