@@ -222,6 +222,44 @@ class FolderTest(_Case):
             error = self.assertRaises(errors.StandaloneError, folder.open)
             self.assertIn('no user extended attributes', str(error))
 
+    def test_a_full_file_system_is_not_taken_for_one_without(self) -> None:
+        folder = folders.Folder(self.path())
+        for name in ('setxattr', 'open'):
+            with fixtures.MockPatchObject(os, name, self.full):
+                error = self.assertRaises(
+                    errors.StandaloneError, folder.open
+                )
+            self.assertEqual(
+                f'The data folder {folder} is of no use: No space left on '
+                f'device.',
+                str(error),
+            )
+
+        folder.open()  # a failed attempt leaves no lock behind
+        folder.close()
+
+    def full(self, *args: Any) -> None:
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    def test_what_can_not_be_written_leaves_all_as_it_was(self) -> None:
+        folder = self.folder()
+        folder.write_state({'replicas': 1})
+        before = set(folder.path.iterdir())
+
+        for name in ('fsync', 'replace', 'open'):
+            with fixtures.MockPatchObject(os, name, self.full):
+                error = self.assertRaises(
+                    errors.StandaloneError, folder.write_state, {}
+                )
+            self.assertEqual(
+                f'The file {folder}/state.json can not be written: No space '
+                f'left on device.',
+                str(error),
+            )
+
+        self.assertEqual(before, set(folder.path.iterdir()))
+        self.assertEqual({'replicas': 1}, folder.read_state())
+
     def test_a_folder_that_can_not_be_made_is_refused(self) -> None:
         file = self.path() / 'file'
         file.touch()
