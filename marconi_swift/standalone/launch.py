@@ -13,10 +13,10 @@
 """What every child of the standalone program runs first.
 
 ``python -m marconi_swift.standalone.launch FOLDER PARENT COMMAND ...`` becomes
-COMMAND, a console script of Swift or gunicorn, with two differences: Swift
-reads the ``swift.conf`` of FOLDER instead of that in /etc, and the process is
-told to stop when PARENT dies. FOLDER in the command line is also how a later
-run recognises the process as one of its own.
+COMMAND, a console script of Swift or gunicorn, and is told to stop when PARENT
+dies. Swift differs in this: it reads the ``swift.conf`` of FOLDER instead of
+that in /etc, and the rows of its databases survive a power cut. FOLDER in the
+command line is also how a later run recognises the process as one of its own.
 """
 
 import ctypes
@@ -52,6 +52,25 @@ def use_swift_conf(path: str) -> None:
     utils.SWIFT_CONF_FILE = path
 
 
+def keep_rows() -> None:
+    """Have a row of Swift's databases be on the disk when it is answered.
+
+    Swift appends rows to a file beside the database, and leaves it to the
+    system when that is written: after a power cut the object would be there,
+    in no listing.
+    """
+    from swift.common import db
+
+    put_record = db.DatabaseBroker.put_record
+
+    def put_and_sync(broker: db.DatabaseBroker, record: object) -> None:
+        put_record(broker, record)
+        with open(broker.pending_file, 'rb') as pending:
+            os.fsync(pending.fileno())
+
+    db.DatabaseBroker.put_record = put_and_sync
+
+
 def become(command: str, *arguments: str) -> None:
     """Run the console script of that name in this process."""
     (script,) = metadata.entry_points(group='console_scripts', name=command)
@@ -67,6 +86,7 @@ def main() -> None:
     os.chdir(folder)
     if command.startswith('swift-'):
         use_swift_conf(os.path.join(folder, 'etc', 'swift.conf'))
+        keep_rows()
     become(command, *arguments)
 
 
