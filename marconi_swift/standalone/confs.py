@@ -19,11 +19,8 @@ turn into an update for later, and no node is shunned for its past errors.
 
 from collections.abc import Mapping
 from collections.abc import Sequence
-import os
-import pwd
 from typing import NamedTuple
 
-from marconi_swift.standalone import errors
 from marconi_swift.standalone import folder as folders
 from marconi_swift.standalone import ports
 from marconi_swift.standalone import tls
@@ -56,11 +53,9 @@ bind_ip = {host}
 bind_port = {port}
 bind_timeout = 5
 workers = 0
-user = {user}
 swift_dir = {folder.etc}
 devices = {folder.devices}
 mount_check = false
-disable_fallocate = true
 recon_cache_path = {folder.run}
 log_name = {name}
 log_level = {log_level}
@@ -276,21 +271,10 @@ class Writer:
     def __init__(
         self, folder: folders.Folder, log_level: str, limits: Limits = WIDE,
     ) -> None:
-        """Remember what all files share.
-
-        :raises marconi_swift.standalone.errors.StandaloneError: the user who
-            runs this has no name, which Swift can't do without.
-        """
+        """Remember what all files share."""
         self._folder = folder
         self._log_level = log_level
         self._limits = limits
-        try:
-            self._user = pwd.getpwuid(os.geteuid()).pw_name
-        except KeyError:
-            raise errors.StandaloneError(
-                f'Swift needs a name for the user id {os.geteuid()}, and '
-                f'there is none in the password database.'
-            ) from None
 
     def swift(self, prefix: str, suffix: str) -> None:
         """Write the file that all servers share.
@@ -353,8 +337,8 @@ class Writer:
     ) -> str:
         """Write a replicator's file.
 
-        :param port: of the node whose container databases it replicates; an
-            object replicator replicates the objects of all.
+        :param port: of the node whose databases it replicates; an object
+            replicator replicates the objects of all.
         """
         text = REPLICATOR.format(
             name=f'{kind}-replicator', interval=interval, limits=self._limits)
@@ -371,7 +355,6 @@ class Writer:
         common = COMMON.format(
             host=ports.HOST,
             port=port,
-            user=self._user,
             folder=self._folder,
             name=name,
             log_level=self._log_level,

@@ -15,8 +15,9 @@
 ``python -m marconi_swift.standalone.launch FOLDER PARENT COMMAND ...`` becomes
 COMMAND, a console script of Swift or gunicorn, and is told to stop when PARENT
 dies. Swift differs in this: it reads the ``swift.conf`` of FOLDER instead of
-that in /etc, and the rows of its databases survive a power cut. FOLDER in the
-command line is also how a later run recognises the process as one of its own.
+that in /etc, it stays the user and the group that started it, and the rows of
+its databases survive a power cut. FOLDER in the command line is also how a
+later run recognises the process as one of its own.
 """
 
 import ctypes
@@ -50,6 +51,18 @@ def use_swift_conf(path: str) -> None:
     from swift.common import utils
 
     utils.SWIFT_CONF_FILE = path
+
+
+def stay_oneself() -> None:
+    """Have Swift's servers and daemons change neither user nor group.
+
+    They would become a user of the password database, and its group: only
+    root can take a group that it does not have by now. ``swift.common.wsgi``
+    takes the function while it is imported, so this comes first, too.
+    """
+    from swift.common import utils
+
+    utils.drop_privileges = lambda user: None
 
 
 def keep_rows() -> None:
@@ -86,6 +99,7 @@ def main() -> None:
     os.chdir(folder)
     if command.startswith('swift-'):
         use_swift_conf(os.path.join(folder, 'etc', 'swift.conf'))
+        stay_oneself()
         keep_rows()
     become(command, *arguments)
 

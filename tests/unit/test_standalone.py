@@ -20,13 +20,17 @@ import io
 import json
 import os
 import pathlib
+import signal
 import stat
+import subprocess
 import sys
 import time
 from typing import Any
 
 import eventlet
 import fixtures
+from swift.common import db
+from swift.container import backend
 import testtools
 from testtools import matchers
 
@@ -450,14 +454,10 @@ class ConfsTest(_Case):
                 '127.0.0.1', self.read(path)['DEFAULT']['bind_ip']
             )
 
-    def test_a_user_without_a_name_is_told(self) -> None:
-        self.patch_object(os, 'geteuid', lambda: 2**31 - 3)
+    def test_a_full_disk_is_full_for_all_servers(self) -> None:
+        conf = self.read(self.writer.storage('object-1', 'object', 81))
 
-        error = self.assertRaises(
-            errors.StandaloneError, confs.Writer, self.folder(), 'INFO'
-        )
-
-        self.assertIn(str(2**31 - 3), str(error))
+        self.assertNotIn('disable_fallocate', conf['DEFAULT'])
 
 
 class ZaqarConfTest(_Case):
@@ -807,6 +807,38 @@ class LaunchTest(_Case):
         )
 
         self.assertIn('is gone', str(error))
+
+    def run_as_child(self, code: str) -> None:
+        """Run it where what is done to Swift's modules goes with it."""
+        start = 'from marconi_swift.standalone import launch; '
+        subprocess.run([sys.executable, '-c', start + code], check=True)
+
+    def test_swift_changes_neither_user_nor_group(self) -> None:
+        self.run_as_child(
+            'launch.stay_oneself(); '
+            'from swift.common import utils, wsgi; '
+            'utils.drop_privileges("nobody of that name"); '
+            'wsgi.drop_privileges("nobody of that name")'
+        )
+
+    def test_a_row_is_on_the_disk_when_it_is_answered(self) -> None:
+        path = self.path()
+        synced: list[os.stat_result] = []
+        self.patch_object(
+            os, 'fsync', lambda number: synced.append(os.fstat(number))
+        )
+        put_record = db.DatabaseBroker.put_record
+        self.patch_object(db.DatabaseBroker, 'put_record', put_record)
+        broker = backend.ContainerBroker(
+            str(path / 'c' / 'c.db'), account='a', container='c'
+        )
+        broker.initialize('1', 0)
+        synced.clear()
+
+        launch.keep_rows()
+        broker.put_object('o', '2', 0, 'text/plain', 'etag')
+
+        self.assertEqual([os.stat(broker.pending_file)], synced)
 
     def no_prctl(self, name: None) -> Any:
         class Library:
