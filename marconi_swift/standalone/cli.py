@@ -195,6 +195,7 @@ def serve(options: argparse.Namespace) -> NoReturn:
         keystone=keystone,
         port=options.swift_port,
         sweep_interval=options.sweep_interval,
+        replicate_interval=swifts.REPLICATE_INTERVAL,
         tally=options.tally,
         log_level='INFO' if options.debug else 'WARNING',
         patience=options.patience,

@@ -29,6 +29,10 @@ from marconi_swift.standalone import tls
 # anything there.
 USER = 'tester'
 
+# Seconds for which Swift remembers what was deleted, a week by default. Nodes
+# here are stopped together, so none comes back later and brings it back.
+RECLAIM_AGE = 86400
+
 # A second storage policy, which only differs in its name and in where it has
 # its objects on disk.
 SECOND_POLICY = 'second'
@@ -57,6 +61,7 @@ swift_dir = {folder.etc}
 devices = {folder.devices}
 mount_check = false
 recon_cache_path = {folder.run}
+reclaim_age = {reclaim_age}
 log_name = {name}
 log_level = {log_level}
 log_udp_host = {host}
@@ -357,6 +362,7 @@ class Writer:
             port=port,
             folder=self._folder,
             name=name,
+            reclaim_age=RECLAIM_AGE,
             log_level=self._log_level,
         )
         folders.write_private(path, common + text)

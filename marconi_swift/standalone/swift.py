@@ -14,6 +14,7 @@
 
 from collections.abc import Sequence
 import functools
+import itertools
 import os
 from typing import NamedTuple
 
@@ -39,6 +40,10 @@ PART_POWER = 3
 # Seconds that all of Swift gets to start; it takes one or two on an idle
 # machine.
 PATIENCE = 60.0
+
+# Seconds between two passes of the replicators, for who needs them only to
+# give back the space of what was deleted.
+REPLICATE_INTERVAL = 3600.0
 
 # Seconds for which Swift trusts a token without asking Keystone again:
 # keystonemiddleware's own default.
@@ -71,7 +76,7 @@ class SwiftCluster(processes.Servers):
     an object server of its own, so any of them can be stopped and started
     again: ``swift.processes['object-2'].stop()``. The proxy, the expirer and
     the updaters are there once. Unless told to, nothing replicates: what a
-    stopped server missed, it goes on missing.
+    stopped server missed, it goes on missing, and the folder only grows.
 
     Nothing is touched before :meth:`start`, or ``with``. The processes end
     with the thread that started the cluster, at the latest.
@@ -91,7 +96,7 @@ class SwiftCluster(processes.Servers):
         update_interval: float = 5.0,
         tally: bool = False,
         filters: Sequence[str] = (),
-        replicate: bool = False,
+        replicate_interval: float | None = None,
         limits: confs.Limits = confs.WIDE,
         log_level: str = 'WARNING',
         patience: float = PATIENCE,
@@ -116,8 +121,9 @@ class SwiftCluster(processes.Servers):
         :param tally: whether the proxy counts requests; see
             :mod:`marconi_swift.standalone.tally`.
         :param filters: of the proxy; see :meth:`.confs.Writer.proxy`.
-        :param replicate: whether nodes give one another the objects, and the
-            rows of containers, that they missed, once an update_interval.
+        :param replicate_interval: seconds between two passes in which nodes
+            give one another the objects and rows that they missed, and forget
+            what was deleted :data:`.confs.RECLAIM_AGE` ago; None for no pass.
         :param limits: for how long servers wait for one another.
         :param log_level: of Swift's servers; INFO logs every request.
         :param patience: how many seconds the start may take.
@@ -135,7 +141,7 @@ class SwiftCluster(processes.Servers):
         self._sweep_interval = sweep_interval
         self._update_interval = update_interval
         self._filters = (*((confs.TALLY,) if tally else ()), *filters)
-        self._replicate = replicate
+        self._replicate_interval = replicate_interval
         self._limits = limits
         self._log_level = log_level
         self._patience = patience
@@ -248,16 +254,15 @@ class SwiftCluster(processes.Servers):
             self._add(name, f'swift-{name}', conf)
         conf = write.expirer(EXPIRER, self._sweep_interval)
         self._add(EXPIRER, f'swift-{EXPIRER}', conf)
-        if self._replicate:
-            self._add_replicators(write)
+        if self._replicate_interval is not None:
+            self._add_replicators(write, self._replicate_interval)
 
-    def _add_replicators(self, write: confs.Writer) -> None:
-        nodes = [('object', 1), *(('container', each) for each in self._nodes)]
+    def _add_replicators(self, write: confs.Writer, interval: float) -> None:
+        nodes = [('object', 1), *itertools.product(KINDS[1:], self._nodes)]
         for kind, number in nodes:
             name = f'{kind}-replicator-{number}'
             conf = write.replicator(
-                name, kind, self.site.port(f'{kind}-{number}'),
-                self._update_interval)
+                name, kind, self.site.port(f'{kind}-{number}'), interval)
             self._add(name, f'swift-{kind}-replicator', conf)
 
     def _build_rings(self) -> None:

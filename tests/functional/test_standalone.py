@@ -21,11 +21,13 @@ import os
 import pathlib
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
 import time
 from typing import Any
+from urllib import parse
 import uuid
 
 import fixtures
@@ -33,12 +35,15 @@ import swiftclient
 import testtools
 from testtools import matchers
 
+from marconi_swift.standalone import confs
 from marconi_swift.standalone import errors
 from marconi_swift.standalone import folder as folders
+from marconi_swift.standalone import keystone as keystones
 from marconi_swift.standalone import leftovers
 from marconi_swift.standalone import ports
 from marconi_swift.standalone import processes
 from marconi_swift.standalone import swift
+from marconi_swift.standalone import zaqar
 from tests.fixtures import swift as swift_fixtures
 
 # Seconds after which something that should happen has not; more than what
@@ -236,6 +241,51 @@ class SwiftClusterTest(_Case):
             'X-Delete-After': '1'})
 
         self.assertTrue(poll(lambda: not client.get_container('things')[1]))
+
+    def test_a_full_disk_takes_no_object_that_no_listing_could_have(
+        self,
+    ) -> None:
+        path = self.folder()
+        with self.cluster(path) as cluster:
+            swift_fixtures.connect(cluster.credentials()).put_container(
+                'things')
+        self.useFixture(fixtures.MonkeyPatch(
+            'marconi_swift.standalone.confs.COMMON',
+            confs.COMMON + 'fallocate_reserve = 100%\n'))
+        with self.cluster(path) as cluster:
+            client = swift_fixtures.connect(cluster.credentials())
+            error = self.assertRaises(
+                swiftclient.ClientException,
+                client.put_object, 'things', 'one', b'body')
+
+        self.assertEqual(503, error.http_status)
+
+    def test_what_was_deleted_is_given_back(self) -> None:
+        path = self.folder()
+        self.useFixture(fixtures.MonkeyPatch(
+            'marconi_swift.standalone.confs.RECLAIM_AGE', 5))
+        # The replicators see what was deleted before it is old enough.
+        cluster = self.cluster(
+            path, update_interval=1.0, sweep_interval=1.0,
+            replicate_interval=0.5)
+        cluster.start()
+        devices = pathlib.Path(path, 'devices')
+        client = swift_fixtures.connect(cluster.credentials())
+
+        def files(pattern: str) -> list[pathlib.Path]:
+            return list(devices.glob(f'd1/{pattern}'))
+
+        client.put_container('things')
+        client.put_object('things', 'one', b'body')
+        self.assertTrue(poll(lambda: files('objects/*/hashes.pkl')))
+        client.delete_object('things', 'one')
+        self.assertEqual(1, len(files('objects/*/*/*/*.ts')))
+        self.assertEqual(1, len(files('containers/*/*/*/*.db')))
+        client.get_container('things')  # the row is no longer pending
+        client.delete_container('things')
+
+        self.assertTrue(poll(lambda: not files('objects/*/*/*/*.ts')))
+        self.assertTrue(poll(lambda: not files('containers/*/*/*/*.db')))
 
     def test_data_survive_a_restart_and_the_loss_of_a_port(self) -> None:
         path = self.folder()
