@@ -112,9 +112,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add('--swift-port', type=port, metavar='PORT',
         help="the port of Swift's proxy; else that of the last run, else a "
              'free one')
-    add('--replicas', type=positive, default=1, metavar='N',
-        help='copies of everything, and nodes of Swift (%(default)s); a '
-             'folder keeps the number that it was made with')
+    add('--replicas', type=positive, metavar='N',
+        help='copies of everything, and nodes of Swift; else what the folder '
+             'was made with, which can not change, else 1')
     add('--workers', type=positive, default=2, metavar='N',
         help="processes that serve Zaqar's API (%(default)s)")
     add('--threads', type=positive, default=8, metavar='N',
@@ -128,7 +128,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add('--keystone', action='store_true',
         help='also run a Keystone, which Swift and Zaqar then ask who may do '
              'what, and serve WebSocket; writes clouds.yaml for clients into '
-             'the data folder')
+             'the data folder, which must have been made with this')
     add('--keystone-port', type=port, metavar='PORT',
         help="Keystone's port; else that of the last run, else a free one")
     add('--pooling', action='store_true',
@@ -138,7 +138,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add('--management-store', default=zaqars.DRIVER,
         choices=(zaqars.DRIVER, zaqars.SQLALCHEMY),
         help='where queues, pools, flavors and the catalogue are; with '
-             'sqlalchemy in a file of the data folder (%(default)s)')
+             'sqlalchemy in a file of the data folder (%(default)s); a folder '
+             'keeps the one that it was made with')
     add('--tally', action='store_true',
         help="count the requests to Swift, at /__tally__ of Swift's proxy")
     add('--debug', action='store_true',

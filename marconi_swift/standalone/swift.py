@@ -86,7 +86,7 @@ class SwiftCluster(processes.Servers):
         self,
         path: str | os.PathLike[str],
         *,
-        replicas: int = 1,
+        replicas: int | None = None,
         port: int | None = None,
         accounts: Sequence[str] = ('zaqar',),
         keystone: keystones.KeystoneServer | None = None,
@@ -105,6 +105,7 @@ class SwiftCluster(processes.Servers):
 
         :param path: the data folder; made if missing.
         :param replicas: nodes, and copies of everything; can't change later.
+            None for as many as the folder was made with, else one.
         :param port: the proxy's port, None for the last one or a free one.
         :param accounts: each gets a user and a password of its own, unless
             there is a Keystone.
@@ -130,14 +131,17 @@ class SwiftCluster(processes.Servers):
         """
         self.site = sites.Site(path)
         self.folder = self.site.folder
-        self.replicas = replicas
         self.accounts = tuple(accounts)
         self.keystone = keystone
+        self.site.give_port(PROXY, port)
+        if keystone:
+            self.site.give_port(keystones.NAME, keystone.given_port)
         self.processes: dict[str, processes.Process] = {}
         self._servers: set[str] = set()
         self._token_cache_time = token_cache_time
         self._certificate = certificate
-        self._given_port = port
+        self._given_replicas = replicas
+        self._replicas = 0
         self._sweep_interval = sweep_interval
         self._update_interval = update_interval
         self._filters = (*((confs.TALLY,) if tally else ()), *filters)
@@ -155,10 +159,11 @@ class SwiftCluster(processes.Servers):
         processes.require('swift')
         self.site.open()
         try:
-            self.site.made_with('replicas', self.replicas)
-            self._hold_ports()
+            self._decide()
             if self.keystone:
                 self.keystone.start(self.site)
+            self._hold_ports()
+            if self.keystone:
                 self._offer(self.keystone)
             self._describe()
             self._launch()
@@ -221,15 +226,27 @@ class SwiftCluster(processes.Servers):
             for account in self.accounts
         })
 
+    def _decide(self) -> None:
+        """Find out what the folder was made with: what decides where data are.
+
+        With a Keystone they are in another account.
+        """
+        self._replicas = self.site.made_with(
+            'replicas', self._given_replicas, 1
+        )
+        self.site.made_with(
+            'authentication', 'keystone' if self.keystone else 'tempauth'
+        )
+
     def _hold_ports(self) -> None:
-        self.site.hold_port(PROXY, self._given_port)
+        self.site.hold_port(PROXY)
         for kind in KINDS:
             for number in self._nodes:
                 self.site.hold_port(f'{kind}-{number}')
 
     @property
     def _nodes(self) -> range:
-        return range(1, self.replicas + 1)
+        return range(1, self._replicas + 1)
 
     def _describe(self) -> None:
         """Write configuration and rings, and list the processes."""

@@ -224,7 +224,7 @@ class ZaqarServer(processes.Servers):
         """
         self.processes: dict[str, processes.Process] = {}
         self._swift = swift
-        self._given_port = port
+        swift.site.give_port(NAME, port)
         self._workers = workers
         self._threads = threads
         self._stores = stores
@@ -247,7 +247,8 @@ class ZaqarServer(processes.Servers):
         for package in ('zaqar', 'gunicorn'):
             processes.require(package)
         site, keystone = self._swift.site, self._swift.keystone
-        self._port = site.hold_port(NAME, self._given_port, USUAL_PORT)
+        site.made_with('management store', self._stores.management)
+        self._port = site.hold_port(NAME, USUAL_PORT)
         self.processes.clear()
         if keystone:
             self._serve_websocket(site)

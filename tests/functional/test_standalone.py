@@ -331,6 +331,40 @@ class SwiftClusterTest(_Case):
 
         self.assertIn('made with 1 replicas and not 2', refusal)
 
+    def test_a_folder_keeps_its_number_of_replicas(self) -> None:
+        path = self.folder()
+        self.refusal(self.cluster(path, replicas=2, patience=0).start)
+
+        again = self.cluster(path, patience=0)
+        self.refusal(again.start)
+
+        self.assertEqual(
+            ['object-1', 'object-2'],
+            [name for name in again.processes if name.startswith('object-')
+             and name not in (swift.EXPIRER, swift.OBJECT_UPDATER)])
+
+    def test_a_keystone_is_refused_where_data_are_without_it(self) -> None:
+        path = self.folder()
+        self.refusal(self.cluster(path, patience=0).start)
+        keystone = keystones.KeystoneServer()
+
+        refusal = self.refusal(self.cluster(path, keystone=keystone).start)
+
+        self.assertIn(
+            'made with tempauth authentication and not keystone', refusal)
+
+    def test_a_given_port_goes_before_one_of_its_own(self) -> None:
+        path = self.folder()
+        first = self.cluster(path, patience=0)
+        self.refusal(first.start)
+        port = first.site.port('object-1')
+
+        again = self.cluster(path, patience=0)
+        zaqar.ZaqarServer(again, port=port)
+        self.refusal(again.start)
+
+        self.assertNotEqual(port, again.site.port('object-1'))
+
     def test_a_start_that_takes_too_long_leaves_nothing(self) -> None:
         path = self.folder()
 

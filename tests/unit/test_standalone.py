@@ -159,6 +159,12 @@ class PortBookTest(_Case):
 
         self.assertEqual(given, self.book(proxy=free).hold('proxy', given))
 
+    def test_a_name_holds_one_port(self) -> None:
+        book = self.book()
+        held = book.hold('proxy')
+
+        self.assertEqual(held, book.hold('proxy'))
+
     def test_a_given_port_is_never_replaced(self) -> None:
         book = self.book()
         taken = book.hold('object-1')
@@ -333,6 +339,45 @@ class SiteTest(_Case):
         )
 
         self.assertIn('made with 1 replicas and not 3', str(error))
+
+    def test_what_was_decided_need_not_be_said(self) -> None:
+        path = self.path()
+        first = self.site(path)
+        self.assertEqual(3, first.made_with('replicas', 3, 1))
+        first.hold_port('p')
+        first.close()
+
+        self.assertEqual(3, self.site(path).made_with('replicas', None, 1))
+
+    def test_what_nobody_said_is_the_default(self) -> None:
+        site = self.site(self.path())
+
+        self.assertEqual(1, site.made_with('replicas', None, 1))
+
+    def test_a_given_port_goes_before_another_server_s(self) -> None:
+        path = self.path()
+        first = self.site(path)
+        port = first.hold_port('object-1')
+        first.close()
+
+        again = sites.Site(path)
+        again.give_port('proxy', port)
+        again.open()
+        self.addCleanup(again.close)
+
+        self.assertNotEqual(port, again.hold_port('object-1'))
+        self.assertEqual(port, again.hold_port('proxy'))
+
+    def test_a_given_port_that_is_taken_leaves_the_folder(self) -> None:
+        path = self.path()
+        held = ports.Reservation()
+        self.addCleanup(held.release)
+        site = sites.Site(path)
+        site.give_port('proxy', held.port)
+
+        self.assertRaises(ports.Unusable, site.open)
+
+        self.site(path)
 
     def test_what_was_decided_need_not_be_known(self) -> None:
         path = self.path()
