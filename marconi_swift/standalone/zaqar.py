@@ -241,6 +241,9 @@ class ZaqarServer(processes.Servers):
     def start(self) -> None:
         """Start Zaqar, and return when it serves and reaches Swift.
 
+        With pools it does not ask them whether they can be reached: one that
+        can't could be removed by nobody, if nothing served.
+
         :raises marconi_swift.standalone.errors.StandaloneError: it can't be
             started; then it does not run.
         """
@@ -253,8 +256,9 @@ class ZaqarServer(processes.Servers):
         if keystone:
             self._serve_websocket(site)
             self._offer(keystone)
+        path, status = ('/', 300) if self._pooling else ('/v2/ping', 204)
         ready = functools.partial(
-            processes.answers, self._port, '/v2/ping', 204, self._headers()
+            processes.answers, self._port, path, status, self._headers()
         )
         command = ('gunicorn', '--config', str(self._write()))
         self.processes[NAME] = processes.Process(
