@@ -15,6 +15,7 @@
 from collections.abc import Mapping
 import dataclasses
 import functools
+import os
 import pathlib
 import types
 from typing import NamedTuple
@@ -330,12 +331,17 @@ class ZaqarServer(processes.Servers):
 
     def _database(self) -> str:
         """Return the URI of the database, with its tables, if one is used."""
-        uri = f'sqlite:///{self._swift.folder.path}/zaqar.db'
+        path = self._swift.folder.path / 'zaqar.db'
+        uri = f'sqlite:///{path}'
         if SQLALCHEMY in self._stores:
             # What few need; and Zaqar's own migrations speak MySQL alone.
             import sqlalchemy
             from zaqar.storage.sqlalchemy import tables
 
+            # The folder may be open to others, and pools have passwords.
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            os.fchmod(handle, 0o600)
+            os.close(handle)
             engine = sqlalchemy.create_engine(uri)
             tables.metadata.create_all(engine)
             engine.dispose()
