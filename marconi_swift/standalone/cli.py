@@ -24,6 +24,7 @@ import uuid
 
 from marconi_swift.standalone import errors
 from marconi_swift.standalone import keystone as keystones
+from marconi_swift.standalone import ports
 from marconi_swift.standalone import processes
 from marconi_swift.standalone import swift as swifts
 from marconi_swift.standalone import zaqar as zaqars
@@ -49,7 +50,8 @@ Logs          {folder.log}
 
 A first session, to paste into another terminal:
 
-  zaqar() {{ queue=$1; shift; curl -sS "{url}/v2/queues/$queue" "$@" \\
+  zaqar() {{ queue=$1; shift
+      curl -sS --noproxy '*' "{url}/v2/queues/$queue" "$@" \\
       -H 'Client-ID: {client}' \\
       -H 'X-Project-ID: demo' -H 'Content-Type: application/json'; echo; }}
   zaqar greetings -X PUT
@@ -182,6 +184,7 @@ def serve(options: argparse.Namespace) -> NoReturn:
     :raises marconi_swift.standalone.errors.StandaloneError: something could
         not be started, or ended by itself.
     """
+    ask_directly()
     keystone = None
     if options.keystone:
         keystone = keystones.KeystoneServer(
@@ -219,6 +222,17 @@ def serve(options: argparse.Namespace) -> NoReturn:
         if keystone:
             running |= keystone.processes
         watch(running.values())
+
+
+def ask_directly() -> None:
+    """Have no proxy asked for servers of this machine, here and in children.
+
+    Whoever reads one spelling of the variable may ignore the other.
+    """
+    spared = os.environ.get('no_proxy') or os.environ.get('NO_PROXY', '')
+    if spared != '*':
+        spared = ','.join(filter(None, (spared, ports.HOST)))
+    os.environ['no_proxy'] = os.environ['NO_PROXY'] = spared
 
 
 def greet(swift: swifts.SwiftCluster, zaqar: zaqars.ZaqarServer) -> str:
@@ -261,4 +275,6 @@ def stop_on_signals() -> None:
         raise KeyboardInterrupt
 
     for each in STOPPERS:
-        signal.signal(each, stop)
+        # With nohup it is to go on without its terminal.
+        if each != signal.SIGHUP or signal.getsignal(each) != signal.SIG_IGN:
+            signal.signal(each, stop)

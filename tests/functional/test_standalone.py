@@ -543,6 +543,52 @@ class ProgramTest(_Case):
             self.assertEqual(status, self.ask(
                 url, 'PUT', '/pools/two', pool, **{'X-Roles': role})[0])
 
+    def test_a_pool_that_is_gone_can_be_removed(self) -> None:
+        away = self.cluster(self.folder())
+        away.start()
+        uri = f'marconi-swift://?{parse.urlencode(away.login)}'
+        role = {'X-Roles': 'admin'}
+        program = self.program('--pooling')
+        pool = {'weight': 1, 'uri': uri}
+        self.assertEqual(201, self.ask(
+            self.url(program), 'PUT', '/pools/away', pool, **role)[0])
+        program.terminate()
+        self.assertEqual((0, ''), self.end(program))
+        away.stop()
+
+        url = self.url(self.program('--pooling'))
+
+        self.assertNotEqual(204, self.ask(url, 'GET', '/ping')[0])
+        self.assertEqual(204, self.ask(
+            url, 'DELETE', '/pools/away', **role)[0])
+
+    def test_no_proxy_is_asked_for_what_is_here(self) -> None:
+        nobody = f'http://{ports.HOST}:9'
+        for name in ('http_proxy', 'HTTP_PROXY'):
+            self.useFixture(fixtures.EnvironmentVariable(name, nobody))
+        for name in ('no_proxy', 'NO_PROXY'):
+            self.useFixture(fixtures.EnvironmentVariable(name))
+
+        url = self.url(self.program())
+
+        self.assertEqual(204, self.ask(url, 'GET', '/ping')[0])
+
+    def test_a_database_is_private_and_stays_the_store(self) -> None:
+        os.chmod(self.path, 0o755)
+        program = self.program('--management-store', 'sqlalchemy')
+        self.url(program)
+        mode = pathlib.Path(self.path, 'zaqar.db').stat().st_mode
+        program.terminate()
+        self.assertEqual((0, ''), self.end(program))
+
+        status, complaint = self.end(self.program())
+
+        self.assertEqual('-rw-------', stat.filemode(mode))
+        self.assertEqual(1, status)
+        self.assertIn(
+            'made with sqlalchemy management store and not marconi-swift',
+            complaint)
+
     def test_an_ended_process_ends_the_program(self) -> None:
         program = self.program('--quiet')
         pid_file = pathlib.Path(self.path, 'run', 'object-expirer.pid')

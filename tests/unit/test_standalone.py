@@ -947,6 +947,38 @@ class CliTest(_Case):
             self.complaint('--swift-port', '80', '--keystone-port', '80'),
         )
 
+    def test_a_folder_says_how_many_replicas_it_has(self) -> None:
+        self.assertIsNone(cli.parse([]).replicas)
+
+    def test_no_proxy_is_asked_for_this_machine(self) -> None:
+        for lower, upper, spared in (
+            (None, None, '127.0.0.1'),
+            ('a,.b', 'c', 'a,.b,127.0.0.1'),
+            ('', 'c', 'c,127.0.0.1'),
+            ('*', None, '*'),
+        ):
+            self.useFixture(fixtures.EnvironmentVariable('no_proxy', lower))
+            self.useFixture(fixtures.EnvironmentVariable('NO_PROXY', upper))
+
+            cli.ask_directly()
+
+            self.assertEqual(spared, os.environ['no_proxy'])
+            self.assertEqual(spared, os.environ['NO_PROXY'])
+
+    def test_with_nohup_it_goes_on_without_a_terminal(self) -> None:
+        for each in cli.STOPPERS:
+            self.addCleanup(signal.signal, each, signal.getsignal(each))
+        for before, ignored in (
+            (signal.SIG_IGN, True), (signal.SIG_DFL, False)
+        ):
+            signal.signal(signal.SIGHUP, before)
+
+            cli.stop_on_signals()
+
+            self.assertEqual(
+                ignored, signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+            )
+
     def test_help_names_every_option(self) -> None:
         text = io.StringIO()
         self.patch_object(sys, 'stdout', text)
