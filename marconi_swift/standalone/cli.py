@@ -38,10 +38,12 @@ other service. Serves this machine only, and asks nobody for a password,
 unless --keystone makes it a small cloud."""
 
 EPILOG = """\
-Stops on Ctrl-C or SIGTERM, with status 0. If it can't start, or one of its
-processes ends by itself, it says so in a sentence, stops the rest and ends
-with status 1. Data, ports and passwords are kept in the data folder, for the
-next run on it; one program at a time can run on a folder."""
+Stops on Ctrl-C, SIGTERM or SIGHUP, with status 0; not on SIGHUP under nohup.
+If it can't start, or one of its processes ends by itself, it says so in a
+sentence, stops the rest and ends with status 1. Data, ports and passwords are
+kept in the data folder, for the next run on it; one program at a time can run
+on a folder. The space of what was deleted or has expired is given back a day
+or two later, if the program runs then."""
 
 GREETING = """\
 Zaqar's API   {url}/v2
