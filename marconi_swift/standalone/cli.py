@@ -24,6 +24,7 @@ import uuid
 
 from marconi_swift.standalone import errors
 from marconi_swift.standalone import keystone as keystones
+from marconi_swift.standalone import ports
 from marconi_swift.standalone import processes
 from marconi_swift.standalone import swift as swifts
 from marconi_swift.standalone import zaqar as zaqars
@@ -37,10 +38,12 @@ other service. Serves this machine only, and asks nobody for a password,
 unless --keystone makes it a small cloud."""
 
 EPILOG = """\
-Stops on Ctrl-C or SIGTERM, with status 0. If it can't start, or one of its
-processes ends by itself, it says so in a sentence, stops the rest and ends
-with status 1. Data, ports and passwords are kept in the data folder, for the
-next run on it; one program at a time can run on a folder."""
+Stops on Ctrl-C, SIGTERM or SIGHUP, with status 0; not on SIGHUP under nohup.
+If it can't start, or one of its processes ends by itself, it says so in a
+sentence, stops the rest and ends with status 1. Data, ports and passwords are
+kept in the data folder, for the next run on it; one program at a time can run
+on a folder. The space of what was deleted or has expired is given back a day
+or two later, if the program runs then."""
 
 GREETING = """\
 Zaqar's API   {url}/v2
@@ -49,7 +52,8 @@ Logs          {folder.log}
 
 A first session, to paste into another terminal:
 
-  zaqar() {{ queue=$1; shift; curl -sS "{url}/v2/queues/$queue" "$@" \\
+  zaqar() {{ queue=$1; shift
+      curl -sS --noproxy '*' "{url}/v2/queues/$queue" "$@" \\
       -H 'Client-ID: {client}' \\
       -H 'X-Project-ID: demo' -H 'Content-Type: application/json'; echo; }}
   zaqar greetings -X PUT
@@ -112,9 +116,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add('--swift-port', type=port, metavar='PORT',
         help="the port of Swift's proxy; else that of the last run, else a "
              'free one')
-    add('--replicas', type=positive, default=1, metavar='N',
-        help='copies of everything, and nodes of Swift (%(default)s); a '
-             'folder keeps the number that it was made with')
+    add('--replicas', type=positive, metavar='N',
+        help='copies of everything, and nodes of Swift; else what the folder '
+             'was made with, which can not change, else 1')
     add('--workers', type=positive, default=2, metavar='N',
         help="processes that serve Zaqar's API (%(default)s)")
     add('--threads', type=positive, default=8, metavar='N',
@@ -128,7 +132,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add('--keystone', action='store_true',
         help='also run a Keystone, which Swift and Zaqar then ask who may do '
              'what, and serve WebSocket; writes clouds.yaml for clients into '
-             'the data folder')
+             'the data folder, which must have been made with this')
     add('--keystone-port', type=port, metavar='PORT',
         help="Keystone's port; else that of the last run, else a free one")
     add('--pooling', action='store_true',
@@ -138,7 +142,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add('--management-store', default=zaqars.DRIVER,
         choices=(zaqars.DRIVER, zaqars.SQLALCHEMY),
         help='where queues, pools, flavors and the catalogue are; with '
-             'sqlalchemy in a file of the data folder (%(default)s)')
+             'sqlalchemy in a file of the data folder (%(default)s); a folder '
+             'keeps the one that it was made with')
     add('--tally', action='store_true',
         help="count the requests to Swift, at /__tally__ of Swift's proxy")
     add('--debug', action='store_true',
@@ -181,6 +186,7 @@ def serve(options: argparse.Namespace) -> NoReturn:
     :raises marconi_swift.standalone.errors.StandaloneError: something could
         not be started, or ended by itself.
     """
+    ask_directly()
     keystone = None
     if options.keystone:
         keystone = keystones.KeystoneServer(
@@ -195,6 +201,7 @@ def serve(options: argparse.Namespace) -> NoReturn:
         keystone=keystone,
         port=options.swift_port,
         sweep_interval=options.sweep_interval,
+        replicate_interval=swifts.REPLICATE_INTERVAL,
         tally=options.tally,
         log_level='INFO' if options.debug else 'WARNING',
         patience=options.patience,
@@ -217,6 +224,17 @@ def serve(options: argparse.Namespace) -> NoReturn:
         if keystone:
             running |= keystone.processes
         watch(running.values())
+
+
+def ask_directly() -> None:
+    """Have no proxy asked for servers of this machine, here and in children.
+
+    Whoever reads one spelling of the variable may ignore the other.
+    """
+    spared = os.environ.get('no_proxy') or os.environ.get('NO_PROXY', '')
+    if spared != '*':
+        spared = ','.join(filter(None, (spared, ports.HOST)))
+    os.environ['no_proxy'] = os.environ['NO_PROXY'] = spared
 
 
 def greet(swift: swifts.SwiftCluster, zaqar: zaqars.ZaqarServer) -> str:
@@ -259,4 +277,6 @@ def stop_on_signals() -> None:
         raise KeyboardInterrupt
 
     for each in STOPPERS:
-        signal.signal(each, stop)
+        # With nohup it is to go on without its terminal.
+        if each != signal.SIGHUP or signal.getsignal(each) != signal.SIG_IGN:
+            signal.signal(each, stop)

@@ -19,11 +19,8 @@ turn into an update for later, and no node is shunned for its past errors.
 
 from collections.abc import Mapping
 from collections.abc import Sequence
-import os
-import pwd
 from typing import NamedTuple
 
-from marconi_swift.standalone import errors
 from marconi_swift.standalone import folder as folders
 from marconi_swift.standalone import ports
 from marconi_swift.standalone import tls
@@ -31,6 +28,10 @@ from marconi_swift.standalone import tls
 # The user of every account that tempauth knows; with .admin it may do
 # anything there.
 USER = 'tester'
+
+# Seconds for which Swift remembers what was deleted, a week by default. Nodes
+# here are stopped together, so none comes back later and brings it back.
+RECLAIM_AGE = 86400
 
 # A second storage policy, which only differs in its name and in where it has
 # its objects on disk.
@@ -56,12 +57,11 @@ bind_ip = {host}
 bind_port = {port}
 bind_timeout = 5
 workers = 0
-user = {user}
 swift_dir = {folder.etc}
 devices = {folder.devices}
 mount_check = false
-disable_fallocate = true
 recon_cache_path = {folder.run}
+reclaim_age = {reclaim_age}
 log_name = {name}
 log_level = {log_level}
 log_udp_host = {host}
@@ -276,21 +276,10 @@ class Writer:
     def __init__(
         self, folder: folders.Folder, log_level: str, limits: Limits = WIDE,
     ) -> None:
-        """Remember what all files share.
-
-        :raises marconi_swift.standalone.errors.StandaloneError: the user who
-            runs this has no name, which Swift can't do without.
-        """
+        """Remember what all files share."""
         self._folder = folder
         self._log_level = log_level
         self._limits = limits
-        try:
-            self._user = pwd.getpwuid(os.geteuid()).pw_name
-        except KeyError:
-            raise errors.StandaloneError(
-                f'Swift needs a name for the user id {os.geteuid()}, and '
-                f'there is none in the password database.'
-            ) from None
 
     def swift(self, prefix: str, suffix: str) -> None:
         """Write the file that all servers share.
@@ -353,8 +342,8 @@ class Writer:
     ) -> str:
         """Write a replicator's file.
 
-        :param port: of the node whose container databases it replicates; an
-            object replicator replicates the objects of all.
+        :param port: of the node whose databases it replicates; an object
+            replicator replicates the objects of all.
         """
         text = REPLICATOR.format(
             name=f'{kind}-replicator', interval=interval, limits=self._limits)
@@ -371,9 +360,9 @@ class Writer:
         common = COMMON.format(
             host=ports.HOST,
             port=port,
-            user=self._user,
             folder=self._folder,
             name=name,
+            reclaim_age=RECLAIM_AGE,
             log_level=self._log_level,
         )
         folders.write_private(path, common + text)

@@ -22,6 +22,7 @@
 =============== ======================================================
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -37,6 +38,9 @@ PARTS = ('etc', 'devices', 'log', 'run')
 # Swift's configuration files and oslo.config's, in the names by which Swift's
 # servers find the former, in the URLs of databases, and in any file.
 UNWRITABLE = '%$#\\?\n'
+
+# What says that there is no room, not that attributes are not to be had.
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Folder:
@@ -72,12 +76,12 @@ class Folder:
             for part in (self.path, *map(self.path.joinpath, PARTS)):
                 part.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._take_lock()
+            require_attributes(self.devices)
         except OSError as error:
+            self.close()
             raise errors.StandaloneError(
                 f'The data folder {self} is of no use: {error.strerror}.'
             ) from error
-        try:
-            require_attributes(self.devices)
         except errors.StandaloneError:
             self.close()
             raise
@@ -133,25 +137,39 @@ def write_private(
     """Replace a file that only its owner may read, in one step.
 
     :param durable: a power cut, too, leaves all or nothing of it.
+    :raises marconi_swift.standalone.errors.StandaloneError: it can't be
+        written; then all is as it was.
     """
-    handle, temporary = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(handle, 'w') as file:
-        file.write(text)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent)
+        try:
+            with os.fdopen(handle, 'w') as file:
+                file.write(text)
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise errors.StandaloneError(
+            f'The file {path} can not be written: {error.strerror}.'
+        ) from error
 
 
 def require_attributes(path: pathlib.Path) -> None:
     """Probe for the extended attributes in which Swift keeps metadata.
 
     :raises marconi_swift.standalone.errors.StandaloneError: there are none.
+    :raises OSError: that can't be told.
     """
     with tempfile.NamedTemporaryFile(dir=path) as probe:
         try:
             os.setxattr(probe.name, 'user.swift.metadata', b'probe')
-        except (OSError, AttributeError):
+        except (OSError, AttributeError) as error:
+            if isinstance(error, OSError) and error.errno in FULL:
+                raise
             raise errors.StandaloneError(
                 f'The file system of {path} has no user extended '
                 f'attributes, which Swift needs: choose another data folder.'

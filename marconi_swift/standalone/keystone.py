@@ -176,7 +176,7 @@ class KeystoneServer:
         """
         self.processes: dict[str, processes.Process] = {}
         self.certificate = certificate
-        self._given_port = port
+        self.given_port = port
         self._lifetime = token_lifetime
         self._debug = debug
         self._patience = patience
@@ -193,7 +193,7 @@ class KeystoneServer:
         for package in ('keystone', 'gunicorn'):
             processes.require(package, 'cloud')
         self._site = site
-        self._port = site.hold_port(NAME, self._given_port)
+        self._port = site.hold_port(NAME)
         ready = functools.partial(
             processes.answers, self._port, '/v3', 200,
             certificate=self.certificate,

@@ -13,10 +13,12 @@
 """What every child of the standalone program runs first.
 
 ``python -m marconi_swift.standalone.launch FOLDER PARENT COMMAND ...`` becomes
-COMMAND, a console script of Swift or gunicorn, with two differences: Swift
-reads the ``swift.conf`` of FOLDER instead of that in /etc, and the process is
-told to stop when PARENT dies. FOLDER in the command line is also how a later
-run recognises the process as one of its own.
+COMMAND, a console script of Swift or gunicorn, and is told to stop when PARENT
+dies. Swift differs in this: it reads the ``swift.conf`` of FOLDER instead of
+that in /etc, it stays the user and the group that started it, the rows of its
+databases survive a power cut, and the object replicator needs no auditor to
+forget what was deleted. FOLDER in the command line is also how a later run
+recognises the process as one of its own.
 """
 
 import ctypes
@@ -52,6 +54,70 @@ def use_swift_conf(path: str) -> None:
     utils.SWIFT_CONF_FILE = path
 
 
+def stay_oneself() -> None:
+    """Have Swift's servers and daemons change neither user nor group.
+
+    They would become a user of the password database, and its group: only
+    root can take a group that it does not have by now. ``swift.common.wsgi``
+    takes the function while it is imported, so this comes first, too.
+    """
+    from swift.common import utils
+
+    utils.drop_privileges = lambda user: None
+
+
+def keep_rows() -> None:
+    """Have a row of Swift's databases be on the disk when it is answered.
+
+    Swift appends rows to a file beside the database, and leaves it to the
+    system when that is written: after a power cut the object would be there,
+    in no listing.
+    """
+    from swift.common import db
+
+    put_record = db.DatabaseBroker.put_record
+
+    def put_and_sync(broker: db.DatabaseBroker, record: object) -> None:
+        put_record(broker, record)
+        with open(broker.pending_file, 'rb') as pending:
+            os.fsync(pending.fileno())
+
+    db.DatabaseBroker.put_record = put_and_sync
+
+
+def reclaim_all() -> None:
+    """Have the object replicator remove every old tombstone.
+
+    It looks only where something changed since its last pass, and what was
+    deleted is too young then; Swift's auditor has it look again, but reads all
+    objects for that. Every tenth pass the replicator lists a partition anyway:
+    here it looks at all that it finds.
+    """
+    from swift.obj import diskfile
+
+    get_hashes = diskfile.BaseDiskFileManager._get_hashes
+
+    def get_all_hashes(
+        manager: diskfile.BaseDiskFileManager,
+        device: str,
+        partition: str,
+        policy: object,
+        recalculate: list[str] | None = None,
+        do_listdir: bool = False,
+    ) -> object:
+        if do_listdir:
+            path = diskfile.get_part_path(
+                manager.get_dev_path(device), policy, partition
+            )
+            # Others are files of Swift's own.
+            recalculate = [each for each in os.listdir(path) if len(each) == 3]
+        return get_hashes(
+            manager, device, partition, policy, recalculate, do_listdir
+        )
+
+    diskfile.BaseDiskFileManager._get_hashes = get_all_hashes
+
+
 def become(command: str, *arguments: str) -> None:
     """Run the console script of that name in this process."""
     (script,) = metadata.entry_points(group='console_scripts', name=command)
@@ -67,6 +133,10 @@ def main() -> None:
     os.chdir(folder)
     if command.startswith('swift-'):
         use_swift_conf(os.path.join(folder, 'etc', 'swift.conf'))
+        stay_oneself()
+        keep_rows()
+    if command == 'swift-object-replicator':
+        reclaim_all()
     become(command, *arguments)
 
 

@@ -96,10 +96,10 @@ class PortBook:
     def __init__(self, remembered: Mapping[str, int]) -> None:
         """Start with the ports of the last run, of which none is held yet."""
         self.numbers = dict(remembered)
-        self._held: list[Reservation] = []
+        self._held: dict[str, Reservation] = {}
 
     def hold(self, name: str, given: int | None = None, wish: int = 0) -> int:
-        """Hold a port under a name.
+        """Hold a port under a name, unless one is held under it already.
 
         :param given: the port that it must be, if the user said so.
         :param wish: the port that it should be on the first run.
@@ -107,15 +107,17 @@ class PortBook:
             wished for, else any; the first of them that can be used.
         :raises Unusable: the port given can't.
         """
+        if name in self._held:
+            return self.numbers[name]
         if given is None:
             held = reserve(self.numbers.get(name, wish), wish, 0)
         else:
             held = Reservation(given)
-        self._held.append(held)
+        self._held[name] = held
         self.numbers[name] = held.port
         return held.port
 
     def release(self) -> None:
         """Hold none of the ports any longer; the numbers stay."""
         while self._held:
-            self._held.pop().release()
+            self._held.popitem()[1].release()

@@ -31,41 +31,56 @@ class Site:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.folder = folders.Folder(path)
         self._ports = ports.PortBook({})
+        self._given_ports: dict[str, int] = {}
         self._state: dict[str, Any] = {}
+
+    def give_port(self, name: str, number: int | None) -> None:
+        """Say which port must be held under a name; None lets it be any.
+
+        Said before :meth:`open`, no other server of this site gets it.
+        """
+        if number is not None:
+            self._given_ports[name] = number
 
     def open(self) -> None:
         """Keep others out of the folder, and stop what a crash left running.
 
-        :raises marconi_swift.standalone.errors.StandaloneError: the folder
-            can't be used.
+        :raises marconi_swift.standalone.errors.StandaloneError: the folder,
+            or a given port, can't be used.
         """
         self.folder.open()
         try:
             leftovers.stop(self.folder)
             self._state = self.folder.read_state()
+            self._state.setdefault('secrets', {})
+            self._ports = ports.PortBook(self._state.get('ports', {}))
+            for name in self._given_ports:
+                self.hold_port(name)
         except BaseException:
             self.close()
             raise
-        self._state.setdefault('secrets', {})
-        self._ports = ports.PortBook(self._state.get('ports', {}))
 
     def close(self) -> None:
         """Leave folder and ports to others."""
         self._ports.release()
         self.folder.close()
 
-    def made_with(self, name: str, value: Any) -> None:
-        """Decide something that later runs can't change.
+    def made_with(self, name: str, value: Any, default: Any = None) -> Any:
+        """Decide something that later runs can't change, and return it.
 
+        It is kept once a port is held.
+
+        :param value: None for what an earlier run decided, else ``default``.
         :raises marconi_swift.standalone.errors.StandaloneError: an earlier
             run decided otherwise.
         """
-        decided = self.decided(name, value)
-        if decided != value:
+        decided = self.decided(name, default if value is None else value)
+        if value is not None and decided != value:
             raise errors.StandaloneError(
                 f'The data folder {self.folder} was made with {decided} '
                 f'{name} and not {value}, which can not change.'
             )
+        return decided
 
     def decided(self, name: str, value: Any) -> Any:
         """Return what an earlier run decided, or decide it for later ones."""
@@ -75,15 +90,13 @@ class Site:
         """Return a port that is, or was, held under a name."""
         return self._ports.numbers[name]
 
-    def hold_port(
-        self, name: str, given: int | None = None, wish: int = 0
-    ) -> int:
-        """Hold a port until :meth:`close`.
+    def hold_port(self, name: str, wish: int = 0) -> int:
+        """Hold a port until :meth:`close`: the given one, if one was given.
 
-        The parameters, the outcome and what is raised are those of
+        The other parameters, the outcome and what is raised are those of
         :meth:`marconi_swift.standalone.ports.PortBook.hold`.
         """
-        number = self._ports.hold(name, given, wish)
+        number = self._ports.hold(name, self._given_ports.get(name), wish)
         self._remember()
         return number
 

@@ -14,6 +14,7 @@
 
 from collections.abc import Sequence
 import functools
+import itertools
 import os
 from typing import NamedTuple
 
@@ -39,6 +40,10 @@ PART_POWER = 3
 # Seconds that all of Swift gets to start; it takes one or two on an idle
 # machine.
 PATIENCE = 60.0
+
+# Seconds between two passes of the replicators, for who needs them only to
+# give back the space of what was deleted.
+REPLICATE_INTERVAL = 3600.0
 
 # Seconds for which Swift trusts a token without asking Keystone again:
 # keystonemiddleware's own default.
@@ -71,7 +76,7 @@ class SwiftCluster(processes.Servers):
     an object server of its own, so any of them can be stopped and started
     again: ``swift.processes['object-2'].stop()``. The proxy, the expirer and
     the updaters are there once. Unless told to, nothing replicates: what a
-    stopped server missed, it goes on missing.
+    stopped server missed, it goes on missing, and the folder only grows.
 
     Nothing is touched before :meth:`start`, or ``with``. The processes end
     with the thread that started the cluster, at the latest.
@@ -81,7 +86,7 @@ class SwiftCluster(processes.Servers):
         self,
         path: str | os.PathLike[str],
         *,
-        replicas: int = 1,
+        replicas: int | None = None,
         port: int | None = None,
         accounts: Sequence[str] = ('zaqar',),
         keystone: keystones.KeystoneServer | None = None,
@@ -91,7 +96,7 @@ class SwiftCluster(processes.Servers):
         update_interval: float = 5.0,
         tally: bool = False,
         filters: Sequence[str] = (),
-        replicate: bool = False,
+        replicate_interval: float | None = None,
         limits: confs.Limits = confs.WIDE,
         log_level: str = 'WARNING',
         patience: float = PATIENCE,
@@ -100,6 +105,7 @@ class SwiftCluster(processes.Servers):
 
         :param path: the data folder; made if missing.
         :param replicas: nodes, and copies of everything; can't change later.
+            None for as many as the folder was made with, else one.
         :param port: the proxy's port, None for the last one or a free one.
         :param accounts: each gets a user and a password of its own, unless
             there is a Keystone.
@@ -116,26 +122,30 @@ class SwiftCluster(processes.Servers):
         :param tally: whether the proxy counts requests; see
             :mod:`marconi_swift.standalone.tally`.
         :param filters: of the proxy; see :meth:`.confs.Writer.proxy`.
-        :param replicate: whether nodes give one another the objects, and the
-            rows of containers, that they missed, once an update_interval.
+        :param replicate_interval: seconds between two passes in which nodes
+            give one another the objects and rows that they missed, and forget
+            what was deleted :data:`.confs.RECLAIM_AGE` ago; None for no pass.
         :param limits: for how long servers wait for one another.
         :param log_level: of Swift's servers; INFO logs every request.
         :param patience: how many seconds the start may take.
         """
         self.site = sites.Site(path)
         self.folder = self.site.folder
-        self.replicas = replicas
         self.accounts = tuple(accounts)
         self.keystone = keystone
+        self.site.give_port(PROXY, port)
+        if keystone:
+            self.site.give_port(keystones.NAME, keystone.given_port)
         self.processes: dict[str, processes.Process] = {}
         self._servers: set[str] = set()
         self._token_cache_time = token_cache_time
         self._certificate = certificate
-        self._given_port = port
+        self._given_replicas = replicas
+        self._replicas = 0
         self._sweep_interval = sweep_interval
         self._update_interval = update_interval
         self._filters = (*((confs.TALLY,) if tally else ()), *filters)
-        self._replicate = replicate
+        self._replicate_interval = replicate_interval
         self._limits = limits
         self._log_level = log_level
         self._patience = patience
@@ -149,10 +159,11 @@ class SwiftCluster(processes.Servers):
         processes.require('swift')
         self.site.open()
         try:
-            self.site.made_with('replicas', self.replicas)
-            self._hold_ports()
+            self._decide()
             if self.keystone:
                 self.keystone.start(self.site)
+            self._hold_ports()
+            if self.keystone:
                 self._offer(self.keystone)
             self._describe()
             self._launch()
@@ -215,15 +226,27 @@ class SwiftCluster(processes.Servers):
             for account in self.accounts
         })
 
+    def _decide(self) -> None:
+        """Find out what the folder was made with: what decides where data are.
+
+        With a Keystone they are in another account.
+        """
+        self._replicas = self.site.made_with(
+            'replicas', self._given_replicas, 1
+        )
+        self.site.made_with(
+            'authentication', 'keystone' if self.keystone else 'tempauth'
+        )
+
     def _hold_ports(self) -> None:
-        self.site.hold_port(PROXY, self._given_port)
+        self.site.hold_port(PROXY)
         for kind in KINDS:
             for number in self._nodes:
                 self.site.hold_port(f'{kind}-{number}')
 
     @property
     def _nodes(self) -> range:
-        return range(1, self.replicas + 1)
+        return range(1, self._replicas + 1)
 
     def _describe(self) -> None:
         """Write configuration and rings, and list the processes."""
@@ -248,16 +271,15 @@ class SwiftCluster(processes.Servers):
             self._add(name, f'swift-{name}', conf)
         conf = write.expirer(EXPIRER, self._sweep_interval)
         self._add(EXPIRER, f'swift-{EXPIRER}', conf)
-        if self._replicate:
-            self._add_replicators(write)
+        if self._replicate_interval is not None:
+            self._add_replicators(write, self._replicate_interval)
 
-    def _add_replicators(self, write: confs.Writer) -> None:
-        nodes = [('object', 1), *(('container', each) for each in self._nodes)]
+    def _add_replicators(self, write: confs.Writer, interval: float) -> None:
+        nodes = [('object', 1), *itertools.product(KINDS[1:], self._nodes)]
         for kind, number in nodes:
             name = f'{kind}-replicator-{number}'
             conf = write.replicator(
-                name, kind, self.site.port(f'{kind}-{number}'),
-                self._update_interval)
+                name, kind, self.site.port(f'{kind}-{number}'), interval)
             self._add(name, f'swift-{kind}-replicator', conf)
 
     def _build_rings(self) -> None:

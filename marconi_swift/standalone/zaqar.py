@@ -15,6 +15,7 @@
 from collections.abc import Mapping
 import dataclasses
 import functools
+import os
 import pathlib
 import types
 from typing import NamedTuple
@@ -224,7 +225,7 @@ class ZaqarServer(processes.Servers):
         """
         self.processes: dict[str, processes.Process] = {}
         self._swift = swift
-        self._given_port = port
+        swift.site.give_port(NAME, port)
         self._workers = workers
         self._threads = threads
         self._stores = stores
@@ -241,19 +242,24 @@ class ZaqarServer(processes.Servers):
     def start(self) -> None:
         """Start Zaqar, and return when it serves and reaches Swift.
 
+        With pools it does not ask them whether they can be reached: one that
+        can't could be removed by nobody, if nothing served.
+
         :raises marconi_swift.standalone.errors.StandaloneError: it can't be
             started; then it does not run.
         """
         for package in ('zaqar', 'gunicorn'):
             processes.require(package)
         site, keystone = self._swift.site, self._swift.keystone
-        self._port = site.hold_port(NAME, self._given_port, USUAL_PORT)
+        site.made_with('management store', self._stores.management)
+        self._port = site.hold_port(NAME, USUAL_PORT)
         self.processes.clear()
         if keystone:
             self._serve_websocket(site)
             self._offer(keystone)
+        path, status = ('/', 300) if self._pooling else ('/v2/ping', 204)
         ready = functools.partial(
-            processes.answers, self._port, '/v2/ping', 204, self._headers()
+            processes.answers, self._port, path, status, self._headers()
         )
         command = ('gunicorn', '--config', str(self._write()))
         self.processes[NAME] = processes.Process(
@@ -325,12 +331,17 @@ class ZaqarServer(processes.Servers):
 
     def _database(self) -> str:
         """Return the URI of the database, with its tables, if one is used."""
-        uri = f'sqlite:///{self._swift.folder.path}/zaqar.db'
+        path = self._swift.folder.path / 'zaqar.db'
+        uri = f'sqlite:///{path}'
         if SQLALCHEMY in self._stores:
             # What few need; and Zaqar's own migrations speak MySQL alone.
             import sqlalchemy
             from zaqar.storage.sqlalchemy import tables
 
+            # The folder may be open to others, and pools have passwords.
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            os.fchmod(handle, 0o600)
+            os.close(handle)
             engine = sqlalchemy.create_engine(uri)
             tables.metadata.create_all(engine)
             engine.dispose()

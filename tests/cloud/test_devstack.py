@@ -184,7 +184,8 @@ class ReadmeTest(_Case):
         shutil.copy(plugin.OPENRC, home)
 
         snippets.run(
-            snippets.of_kind('devstack'), 'devstack', home, {},
+            snippets.of_kind('devstack'), 'devstack', home,
+            {'/opt/stack/data/venv': sys.prefix},
             SERVICE_PASSWORD=password, REGION_NAME=self.region,
             KEYSTONE_SERVICE_URI=self.keystone.url,
             ADMIN_PASSWORD=self.keystone.login(keystones.DEMO)['password'])

@@ -21,11 +21,13 @@ import os
 import pathlib
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
 import time
 from typing import Any
+from urllib import parse
 import uuid
 
 import fixtures
@@ -33,12 +35,15 @@ import swiftclient
 import testtools
 from testtools import matchers
 
+from marconi_swift.standalone import confs
 from marconi_swift.standalone import errors
 from marconi_swift.standalone import folder as folders
+from marconi_swift.standalone import keystone as keystones
 from marconi_swift.standalone import leftovers
 from marconi_swift.standalone import ports
 from marconi_swift.standalone import processes
 from marconi_swift.standalone import swift
+from marconi_swift.standalone import zaqar
 from tests.fixtures import swift as swift_fixtures
 
 # Seconds after which something that should happen has not; more than what
@@ -237,6 +242,51 @@ class SwiftClusterTest(_Case):
 
         self.assertTrue(poll(lambda: not client.get_container('things')[1]))
 
+    def test_a_full_disk_takes_no_object_that_no_listing_could_have(
+        self,
+    ) -> None:
+        path = self.folder()
+        with self.cluster(path) as cluster:
+            swift_fixtures.connect(cluster.credentials()).put_container(
+                'things')
+        self.useFixture(fixtures.MonkeyPatch(
+            'marconi_swift.standalone.confs.COMMON',
+            confs.COMMON + 'fallocate_reserve = 100%\n'))
+        with self.cluster(path) as cluster:
+            client = swift_fixtures.connect(cluster.credentials())
+            error = self.assertRaises(
+                swiftclient.ClientException,
+                client.put_object, 'things', 'one', b'body')
+
+        self.assertEqual(503, error.http_status)
+
+    def test_what_was_deleted_is_given_back(self) -> None:
+        path = self.folder()
+        self.useFixture(fixtures.MonkeyPatch(
+            'marconi_swift.standalone.confs.RECLAIM_AGE', 5))
+        # The replicators see what was deleted before it is old enough.
+        cluster = self.cluster(
+            path, update_interval=1.0, sweep_interval=1.0,
+            replicate_interval=0.5)
+        cluster.start()
+        devices = pathlib.Path(path, 'devices')
+        client = swift_fixtures.connect(cluster.credentials())
+
+        def files(pattern: str) -> list[pathlib.Path]:
+            return list(devices.glob(f'd1/{pattern}'))
+
+        client.put_container('things')
+        client.put_object('things', 'one', b'body')
+        self.assertTrue(poll(lambda: files('objects/*/hashes.pkl')))
+        client.delete_object('things', 'one')
+        self.assertEqual(1, len(files('objects/*/*/*/*.ts')))
+        self.assertEqual(1, len(files('containers/*/*/*/*.db')))
+        client.get_container('things')  # the row is no longer pending
+        client.delete_container('things')
+
+        self.assertTrue(poll(lambda: not files('objects/*/*/*/*.ts')))
+        self.assertTrue(poll(lambda: not files('containers/*/*/*/*.db')))
+
     def test_data_survive_a_restart_and_the_loss_of_a_port(self) -> None:
         path = self.folder()
         with self.cluster(path) as first:
@@ -280,6 +330,40 @@ class SwiftClusterTest(_Case):
         refusal = self.refusal(self.cluster(path, replicas=2).start)
 
         self.assertIn('made with 1 replicas and not 2', refusal)
+
+    def test_a_folder_keeps_its_number_of_replicas(self) -> None:
+        path = self.folder()
+        self.refusal(self.cluster(path, replicas=2, patience=0).start)
+
+        again = self.cluster(path, patience=0)
+        self.refusal(again.start)
+
+        self.assertEqual(
+            ['object-1', 'object-2'],
+            [name for name in again.processes if name.startswith('object-')
+             and name not in (swift.EXPIRER, swift.OBJECT_UPDATER)])
+
+    def test_a_keystone_is_refused_where_data_are_without_it(self) -> None:
+        path = self.folder()
+        self.refusal(self.cluster(path, patience=0).start)
+        keystone = keystones.KeystoneServer()
+
+        refusal = self.refusal(self.cluster(path, keystone=keystone).start)
+
+        self.assertIn(
+            'made with tempauth authentication and not keystone', refusal)
+
+    def test_a_given_port_goes_before_one_of_its_own(self) -> None:
+        path = self.folder()
+        first = self.cluster(path, patience=0)
+        self.refusal(first.start)
+        port = first.site.port('object-1')
+
+        again = self.cluster(path, patience=0)
+        zaqar.ZaqarServer(again, port=port)
+        self.refusal(again.start)
+
+        self.assertNotEqual(port, again.site.port('object-1'))
 
     def test_a_start_that_takes_too_long_leaves_nothing(self) -> None:
         path = self.folder()
@@ -458,6 +542,52 @@ class ProgramTest(_Case):
         for status, role in ((403, 'member'), (201, 'admin')):
             self.assertEqual(status, self.ask(
                 url, 'PUT', '/pools/two', pool, **{'X-Roles': role})[0])
+
+    def test_a_pool_that_is_gone_can_be_removed(self) -> None:
+        away = self.cluster(self.folder())
+        away.start()
+        uri = f'marconi-swift://?{parse.urlencode(away.login)}'
+        role = {'X-Roles': 'admin'}
+        program = self.program('--pooling')
+        pool = {'weight': 1, 'uri': uri}
+        self.assertEqual(201, self.ask(
+            self.url(program), 'PUT', '/pools/away', pool, **role)[0])
+        program.terminate()
+        self.assertEqual((0, ''), self.end(program))
+        away.stop()
+
+        url = self.url(self.program('--pooling'))
+
+        self.assertNotEqual(204, self.ask(url, 'GET', '/ping')[0])
+        self.assertEqual(204, self.ask(
+            url, 'DELETE', '/pools/away', **role)[0])
+
+    def test_no_proxy_is_asked_for_what_is_here(self) -> None:
+        nobody = f'http://{ports.HOST}:9'
+        for name in ('http_proxy', 'HTTP_PROXY'):
+            self.useFixture(fixtures.EnvironmentVariable(name, nobody))
+        for name in ('no_proxy', 'NO_PROXY'):
+            self.useFixture(fixtures.EnvironmentVariable(name))
+
+        url = self.url(self.program())
+
+        self.assertEqual(204, self.ask(url, 'GET', '/ping')[0])
+
+    def test_a_database_is_private_and_stays_the_store(self) -> None:
+        os.chmod(self.path, 0o755)
+        program = self.program('--management-store', 'sqlalchemy')
+        self.url(program)
+        mode = pathlib.Path(self.path, 'zaqar.db').stat().st_mode
+        program.terminate()
+        self.assertEqual((0, ''), self.end(program))
+
+        status, complaint = self.end(self.program())
+
+        self.assertEqual('-rw-------', stat.filemode(mode))
+        self.assertEqual(1, status)
+        self.assertIn(
+            'made with sqlalchemy management store and not marconi-swift',
+            complaint)
 
     def test_an_ended_process_ends_the_program(self) -> None:
         program = self.program('--quiet')

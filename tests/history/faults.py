@@ -71,8 +71,9 @@ class Cluster(fixtures.Fixture):
         folder = self.useFixture(fixtures.TempDir()).path
         self.swift = swifts.SwiftCluster(
             folder, replicas=NODES, sweep_interval=SWEEP,
-            update_interval=SWEEP, replicate=True, limits=self._limits,
-            patience=PATIENCE, filters=[troubling.FACTORY])
+            update_interval=SWEEP, replicate_interval=SWEEP,
+            limits=self._limits, patience=PATIENCE,
+            filters=[troubling.FACTORY])
         self.addCleanup(self.swift.stop)
         self.swift.start()
         self.path = f'{folder}/zaqar.conf'

@@ -20,13 +20,17 @@ import io
 import json
 import os
 import pathlib
+import signal
 import stat
+import subprocess
 import sys
 import time
 from typing import Any
 
 import eventlet
 import fixtures
+from swift.common import db
+from swift.container import backend
 import testtools
 from testtools import matchers
 
@@ -155,6 +159,12 @@ class PortBookTest(_Case):
 
         self.assertEqual(given, self.book(proxy=free).hold('proxy', given))
 
+    def test_a_name_holds_one_port(self) -> None:
+        book = self.book()
+        held = book.hold('proxy')
+
+        self.assertEqual(held, book.hold('proxy'))
+
     def test_a_given_port_is_never_replaced(self) -> None:
         book = self.book()
         taken = book.hold('object-1')
@@ -221,6 +231,44 @@ class FolderTest(_Case):
         for _ in range(2):  # the first attempt leaves no lock behind
             error = self.assertRaises(errors.StandaloneError, folder.open)
             self.assertIn('no user extended attributes', str(error))
+
+    def test_a_full_file_system_is_not_taken_for_one_without(self) -> None:
+        folder = folders.Folder(self.path())
+        for name in ('setxattr', 'open'):
+            with fixtures.MockPatchObject(os, name, self.full):
+                error = self.assertRaises(
+                    errors.StandaloneError, folder.open
+                )
+            self.assertEqual(
+                f'The data folder {folder} is of no use: No space left on '
+                f'device.',
+                str(error),
+            )
+
+        folder.open()  # a failed attempt leaves no lock behind
+        folder.close()
+
+    def full(self, *args: Any) -> None:
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    def test_what_can_not_be_written_leaves_all_as_it_was(self) -> None:
+        folder = self.folder()
+        folder.write_state({'replicas': 1})
+        before = set(folder.path.iterdir())
+
+        for name in ('fsync', 'replace', 'open'):
+            with fixtures.MockPatchObject(os, name, self.full):
+                error = self.assertRaises(
+                    errors.StandaloneError, folder.write_state, {}
+                )
+            self.assertEqual(
+                f'The file {folder}/state.json can not be written: No space '
+                f'left on device.',
+                str(error),
+            )
+
+        self.assertEqual(before, set(folder.path.iterdir()))
+        self.assertEqual({'replicas': 1}, folder.read_state())
 
     def test_a_folder_that_can_not_be_made_is_refused(self) -> None:
         file = self.path() / 'file'
@@ -291,6 +339,45 @@ class SiteTest(_Case):
         )
 
         self.assertIn('made with 1 replicas and not 3', str(error))
+
+    def test_what_was_decided_need_not_be_said(self) -> None:
+        path = self.path()
+        first = self.site(path)
+        self.assertEqual(3, first.made_with('replicas', 3, 1))
+        first.hold_port('p')
+        first.close()
+
+        self.assertEqual(3, self.site(path).made_with('replicas', None, 1))
+
+    def test_what_nobody_said_is_the_default(self) -> None:
+        site = self.site(self.path())
+
+        self.assertEqual(1, site.made_with('replicas', None, 1))
+
+    def test_a_given_port_goes_before_another_server_s(self) -> None:
+        path = self.path()
+        first = self.site(path)
+        port = first.hold_port('object-1')
+        first.close()
+
+        again = sites.Site(path)
+        again.give_port('proxy', port)
+        again.open()
+        self.addCleanup(again.close)
+
+        self.assertNotEqual(port, again.hold_port('object-1'))
+        self.assertEqual(port, again.hold_port('proxy'))
+
+    def test_a_given_port_that_is_taken_leaves_the_folder(self) -> None:
+        path = self.path()
+        held = ports.Reservation()
+        self.addCleanup(held.release)
+        site = sites.Site(path)
+        site.give_port('proxy', held.port)
+
+        self.assertRaises(ports.Unusable, site.open)
+
+        self.site(path)
 
     def test_what_was_decided_need_not_be_known(self) -> None:
         path = self.path()
@@ -412,14 +499,10 @@ class ConfsTest(_Case):
                 '127.0.0.1', self.read(path)['DEFAULT']['bind_ip']
             )
 
-    def test_a_user_without_a_name_is_told(self) -> None:
-        self.patch_object(os, 'geteuid', lambda: 2**31 - 3)
+    def test_a_full_disk_is_full_for_all_servers(self) -> None:
+        conf = self.read(self.writer.storage('object-1', 'object', 81))
 
-        error = self.assertRaises(
-            errors.StandaloneError, confs.Writer, self.folder(), 'INFO'
-        )
-
-        self.assertIn(str(2**31 - 3), str(error))
+        self.assertNotIn('disable_fallocate', conf['DEFAULT'])
 
 
 class ZaqarConfTest(_Case):
@@ -770,6 +853,38 @@ class LaunchTest(_Case):
 
         self.assertIn('is gone', str(error))
 
+    def run_as_child(self, code: str) -> None:
+        """Run it where what is done to Swift's modules goes with it."""
+        start = 'from marconi_swift.standalone import launch; '
+        subprocess.run([sys.executable, '-c', start + code], check=True)
+
+    def test_swift_changes_neither_user_nor_group(self) -> None:
+        self.run_as_child(
+            'launch.stay_oneself(); '
+            'from swift.common import utils, wsgi; '
+            'utils.drop_privileges("nobody of that name"); '
+            'wsgi.drop_privileges("nobody of that name")'
+        )
+
+    def test_a_row_is_on_the_disk_when_it_is_answered(self) -> None:
+        path = self.path()
+        synced: list[os.stat_result] = []
+        self.patch_object(
+            os, 'fsync', lambda number: synced.append(os.fstat(number))
+        )
+        put_record = db.DatabaseBroker.put_record
+        self.patch_object(db.DatabaseBroker, 'put_record', put_record)
+        broker = backend.ContainerBroker(
+            str(path / 'c' / 'c.db'), account='a', container='c'
+        )
+        broker.initialize('1', 0)
+        synced.clear()
+
+        launch.keep_rows()
+        broker.put_object('o', '2', 0, 'text/plain', 'etag')
+
+        self.assertEqual([os.stat(broker.pending_file)], synced)
+
     def no_prctl(self, name: None) -> Any:
         class Library:
             def prctl(self, option: int, number: int) -> None:
@@ -831,6 +946,38 @@ class CliTest(_Case):
             'must differ',
             self.complaint('--swift-port', '80', '--keystone-port', '80'),
         )
+
+    def test_a_folder_says_how_many_replicas_it_has(self) -> None:
+        self.assertIsNone(cli.parse([]).replicas)
+
+    def test_no_proxy_is_asked_for_this_machine(self) -> None:
+        for lower, upper, spared in (
+            (None, None, '127.0.0.1'),
+            ('a,.b', 'c', 'a,.b,127.0.0.1'),
+            ('', 'c', 'c,127.0.0.1'),
+            ('*', None, '*'),
+        ):
+            self.useFixture(fixtures.EnvironmentVariable('no_proxy', lower))
+            self.useFixture(fixtures.EnvironmentVariable('NO_PROXY', upper))
+
+            cli.ask_directly()
+
+            self.assertEqual(spared, os.environ['no_proxy'])
+            self.assertEqual(spared, os.environ['NO_PROXY'])
+
+    def test_with_nohup_it_goes_on_without_a_terminal(self) -> None:
+        for each in cli.STOPPERS:
+            self.addCleanup(signal.signal, each, signal.getsignal(each))
+        for before, ignored in (
+            (signal.SIG_IGN, True), (signal.SIG_DFL, False)
+        ):
+            signal.signal(signal.SIGHUP, before)
+
+            cli.stop_on_signals()
+
+            self.assertEqual(
+                ignored, signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+            )
 
     def test_help_names_every_option(self) -> None:
         text = io.StringIO()
