@@ -125,6 +125,25 @@ class TestExport(TransferTest):
         self.assertEqual([self.file], list(self.file.parent.iterdir()))
 
 
+    def test_leaves_the_old_file_when_swift_finds_no_account(self) -> None:
+        """As its proxies where no account server answers."""
+        self.post(1, ttl=300)
+        self.file.write_text('old')
+        for number in range(1, 20):
+            self.swift.faults += [
+                fake_swift.Fault(number, 'before', 404, lambda request: (
+                    request.container == self.container)),
+                fake_swift.Fault(number, 'before', 503, lambda request: (
+                    request.container is None))]
+
+        self.assertIn('Swift answered 503',
+                      self.command('export', 'q', str(self.file)).said)
+
+        self.assertEqual('old', self.file.read_text())
+        self.assertIn('Swift answered 503',
+                      self.command('purge', 'q', '--yes').said)
+
+
 class TestImport(TransferTest):
 
     def setUp(self) -> None:
