@@ -124,7 +124,6 @@ class TestExport(TransferTest):
         self.assertEqual('old', self.file.read_text())
         self.assertEqual([self.file], list(self.file.parent.iterdir()))
 
-
     def test_leaves_the_old_file_when_swift_finds_no_account(self) -> None:
         """As its proxies where no account server answers."""
         self.post(1, ttl=300)
