@@ -44,7 +44,7 @@ class Export(commands.OnQueue, command.Command):
     posted them, how often they were claimed. Claims nothing and changes
     nothing; messages that are claimed are written, too, and messages that
     are posted meanwhile may be or not. A file that is there is replaced,
-    once the new one is whole.
+    once the new one is whole; a device or a pipe is written to.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -72,12 +72,19 @@ class Export(commands.OnQueue, command.Command):
 
 @contextlib.contextmanager
 def _written(path: str) -> Iterator[TextIO]:
-    """Open a file for writing, which appears when it is whole."""
+    """Open a file for writing, which appears when it is whole.
+
+    What is no file, such as a device or a pipe, is written to as it is.
+    """
     if path == '-':
         yield sys.stdout
         sys.stdout.flush()
         return
-    with _replaced(pathlib.Path(path)) as file:
+    place = pathlib.Path(path)
+    opened: contextlib.AbstractContextManager[TextIO] = (
+        open(place, 'w', encoding='utf-8')
+        if place.exists() and not place.is_file() else _replaced(place))
+    with opened as file:
         yield file
 
 
@@ -87,7 +94,9 @@ def _replaced(path: pathlib.Path) -> Iterator[TextIO]:
 
     A new one is written beside it: messages may be secret, and who may write
     to the folder might have put a file of his own, or a link, in its place.
+    Of a link, it is the file that it names.
     """
+    path = path.resolve()
     handle, partial = tempfile.mkstemp(
         dir=path.parent, prefix=f'{path.name}.', suffix='.part')
     try:
@@ -99,6 +108,11 @@ def _replaced(path: pathlib.Path) -> Iterator[TextIO]:
     except BaseException:
         os.unlink(partial)
         raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 class Import(commands.OnDeployment, command.Command):

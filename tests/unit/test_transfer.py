@@ -11,6 +11,7 @@
 # under the License.
 """The commands export and import of marconi-swift-manage."""
 
+from collections.abc import Callable
 import io
 import json
 import os
@@ -111,6 +112,47 @@ class TestExport(TransferTest):
             self.assertEqual(0o600, os.stat(self.file).st_mode & 0o777)
             for path in self.file.parent.iterdir():
                 path.unlink()
+
+    def test_writes_to_what_is_no_file(self) -> None:
+        self.post(1, ttl=300)
+        os.mkfifo(self.file)
+        reader = os.open(self.file, os.O_RDONLY | os.O_NONBLOCK)
+        self.addCleanup(os.close, reader)
+
+        self.command('export', 'q', str(self.file))
+
+        self.assertTrue(self.file.is_fifo())
+        self.assertEqual(3, len(os.read(reader, 1000).splitlines()))
+
+    def test_replaces_the_file_that_a_link_names(self) -> None:
+        there = self.file.with_name('there')
+        self.file.symlink_to(there)
+        for _ in range(2):
+            self.export()
+
+            self.assertTrue(self.file.is_symlink())
+            self.assertEqual(self.file.read_text(), there.read_text())
+            there.write_text('old')
+
+    def test_is_there_after_a_loss_of_power(self) -> None:
+        """A file is on disk before its name is, which is then, too."""
+        done = []
+        for name in ('fsync', 'replace'):
+            self.useFixture(fixtures.MonkeyPatch(
+                f'os.{name}', self.noted(done, getattr(os, name))))
+
+        self.export()
+
+        self.assertEqual(['fsync', 'replace', 'fsync'], done)
+
+    @staticmethod
+    def noted(done: list[str], call: Callable[..., None]) -> Any:
+        """The same, which notes that it was called."""
+        def noting(*args: Any) -> None:
+            done.append(call.__name__)
+            call(*args)
+
+        return noting
 
     def test_leaves_the_old_file_when_it_fails(self) -> None:
         [posted] = self.post(1, ttl=300)
