@@ -24,6 +24,8 @@ from typing import TextIO
 from cliff import command
 from oslo_utils import timeutils
 
+from marconi_swift import acceptable
+from marconi_swift import driver as drivers
 from marconi_swift.manage import archive
 from marconi_swift.manage import commands
 from marconi_swift.manage import portable
@@ -44,7 +46,8 @@ class Export(commands.OnQueue, command.Command):
     posted them, how often they were claimed. Claims nothing and changes
     nothing; messages that are claimed are written, too, and messages that
     are posted meanwhile may be or not. A file that is there is replaced,
-    once the new one is whole; a device or a pipe is written to.
+    once the new one is whole; a device or a pipe is written to. A message
+    that JSON can not say is left out; then it ends with status 1.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -52,7 +55,7 @@ class Export(commands.OnQueue, command.Command):
         _add_file_argument(parser, 'write')
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> None:
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
         name, project = parsed_args.queue, parsed_args.project
         driver = self.deployment.driver_of(name, project)
         header = archive.Header(
@@ -64,10 +67,11 @@ class Export(commands.OnQueue, command.Command):
                     '%Y-%m-%dT%H:%M:%SZ'))
         messages = portable.read(driver, name, project)
         with _written(parsed_args.file) as file:
-            count = archive.write(file, header, progress.bar(
+            written = archive.write(file, header, progress.bar(
                 messages, unit='messages', alone=file is not sys.stdout))
         self.app.LOG.info('%d messages of queue %s were written.',
-                          count, name)
+                          written.count, name)
+        return 1 if written.left_out else 0
 
 
 @contextlib.contextmanager
@@ -174,9 +178,12 @@ class Import(commands.OnDeployment, command.Command):
             self.done = journal.read(doing)
         driver = self.deployment.driver_for(
             name, project, lambda: header.metadata)
+        messages = reader.messages(self.done)
+        if isinstance(driver, drivers.DataDriver):
+            messages = _acceptable(messages)
         posted = 0
         with progress.steps('messages') as done:
-            for page in _pages(reader.messages(self.done)):
+            for page in _pages(messages):
                 # What has expired is not posted, and is done all the same.
                 waiting = [each for each in page if each.message.left]
                 for count in portable.write(
@@ -232,6 +239,22 @@ class Journal:
     def write(self, doing: str, line: int) -> None:
         with _replaced(self._path) as file:
             file.write(f'{doing} {line}\n')
+
+
+def _acceptable(
+    messages: Iterator[archive.Numbered],
+) -> Iterator[archive.Numbered]:
+    """The same messages.
+
+    :raises archive.BadFile: this driver would refuse one, and with it the
+        page that it is of.
+    """
+    for each in messages:
+        try:
+            acceptable.check(each.message.body, 'its body')
+        except acceptable.Unacceptable as exc:
+            raise archive.BadFile(f'Line {each.number}: {exc}') from exc
+        yield each
 
 
 def _pages(

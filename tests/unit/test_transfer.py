@@ -154,6 +154,23 @@ class TestExport(TransferTest):
 
         return noting
 
+    def test_leaves_out_what_json_can_not_say(self) -> None:
+        """Stores of other drivers have what MessagePack can say."""
+        self.useFixture(fixtures.MonkeyPatch(
+            'marconi_swift.manage.portable.read',
+            lambda *_: iter([
+                portable.Message(body=body, ttl=60, left=50, id=name)
+                for name, body in (('a', 1), ('b', {'a': b'\xff'}),
+                                   ('c', 2))])))
+
+        ran = self.command('export', 'q', str(self.file))
+
+        self.assertEqual(1, ran.status)
+        self.assertIn('Message b was left out', ran.said)
+        self.assertIn('2 messages of queue q were written.', ran.said)
+        self.assertEqual([1, 2], [
+            json.loads(line)['body'] for line in self.lines()[1:-1]])
+
     def test_leaves_the_old_file_when_it_fails(self) -> None:
         [posted] = self.post(1, ttl=300)
         self.file.write_text('old')
@@ -250,6 +267,24 @@ class TestImport(TransferTest):
                           '--after-line 3', ran.said)
             self.assertEqual([0, 1], self.copied())
             self.works('purge', 'copy', '--yes')
+
+    def test_names_a_line_that_nobody_could_be_given(self) -> None:
+        for body in ('1e400', '"\\ud800"'):
+            header, *messages = self.lines()
+            messages[2] = messages[2].replace('"body": 2', f'"body": {body}')
+            self.file.write_text(''.join([header, *messages]))
+
+            ran = self.load('--queue', 'copy')
+
+            self.assertEqual((1, ''), ran[:2])
+            self.assertIn('Line 4: ', ran.said)
+            self.assertIn('To go on: --after-line 3', ran.said)
+            self.assertEqual([0, 1], self.copied())
+            self.assertEqual(0, self.load(
+                '--queue', 'copy', '--after-line', '4').status)
+            self.works('purge', 'copy', '--yes')
+            self.file.write_text(''.join([header, *messages]).replace(
+                f'"body": {body}', '"body": 2'))
 
     def test_posts_a_file_that_was_cut_off_and_says_so(self) -> None:
         *lines, _ = self.lines()
