@@ -91,7 +91,7 @@ class Numbered(NamedTuple):
 class Written(NamedTuple):
     """How many messages a file has, and how many it should have besides."""
 
-    count: int
+    messages: int
     left_out: int
 
 

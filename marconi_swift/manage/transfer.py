@@ -70,7 +70,7 @@ class Export(commands.OnQueue, command.Command):
             written = archive.write(file, header, progress.bar(
                 messages, unit='messages', alone=file is not sys.stdout))
         self.app.LOG.info('%d messages of queue %s were written.',
-                          written.count, name)
+                          written.messages, name)
         return 1 if written.left_out else 0
 
 
@@ -85,10 +85,11 @@ def _written(path: str) -> Iterator[TextIO]:
         sys.stdout.flush()
         return
     place = pathlib.Path(path)
-    opened: contextlib.AbstractContextManager[TextIO] = (
-        open(place, 'w', encoding='utf-8')
-        if place.exists() and not place.is_file() else _replaced(place))
-    with opened as file:
+    if place.exists() and not place.is_file():
+        with open(place, 'w', encoding='utf-8') as file:
+            yield file
+        return
+    with _replaced(place) as file:
         yield file
 
 
@@ -129,9 +130,11 @@ class Import(commands.OnDeployment, command.Command):
     was exported, and is free, whoever held it. Subscribers are not notified.
 
     Messages are posted in pages, in the order of the file. An error or
-    Ctrl-C says after which line to go on (--after-line). With --journal that
-    is kept in a file, and the same command goes on by itself, also after a
-    crash; only a page that was under way then can be posted twice.
+    Ctrl-C, which waits for the page under way, says after which line to go on
+    (--after-line). With --journal that is kept in a file, and the same
+    command goes on by itself, also after a crash. What was stored of a page
+    is posted again where it could not be taken back: after a crash, a second
+    Ctrl-C, which does not wait, or while Swift can not be reached.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
