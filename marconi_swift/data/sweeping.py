@@ -16,11 +16,11 @@ deleted: Swift's expirer does that, where one runs. And containers of queues
 and topics that are no more, because their deletion was cut short.
 
 Nothing here disturbs who uses the queues meanwhile. An object whose time is
-over is deleted on the condition that Swift still knows it by the expiry that
-its row in the listing says. Of a queue that is no more, what was listed
-before the queue was looked for is deleted; a message that is posted to a new
-queue of that name comes later. A container that is made for a queue right
-now is made again if it is missing.
+over, by this machine's clock and by Swift's, is deleted on the condition that
+Swift still knows it by the expiry that its row in the listing says. Of a
+queue that is no more, what was listed before the queue was looked for is
+deleted; a message that is posted to a new queue of that name comes later. A
+container that is made for a queue right now is made again if it is missing.
 
 Which queues there are is the management store's word. If that knows none of
 those in the message store, it may well be another deployment's, so what it
@@ -112,7 +112,8 @@ def _sweep(
         # Those who subscribe to a queue may do so before there is one.
         gone = (place.kind != names.SUBSCRIPTIONS
                 and _gone(driver, place, orphans))
-        at = records.now()
+        # This machine's clock may be ahead; Swift tells whole seconds.
+        at = min(records.now(), store.now() + 1)
         overdue = {
             row.name: due for row in page
             if (due := records.delete_at(row.name, row.content_type))

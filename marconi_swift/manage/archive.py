@@ -24,6 +24,7 @@ each line between is a :class:`marconi_swift.manage.portable.Message`::
 from collections.abc import Iterable
 from collections.abc import Iterator
 import dataclasses
+import logging
 from typing import Any
 from typing import NamedTuple
 from typing import TextIO
@@ -32,6 +33,8 @@ from oslo_serialization import jsonutils
 
 from marconi_swift import records
 from marconi_swift.manage import portable
+
+LOG = logging.getLogger(__name__)
 
 _FORMAT = 'marconi-swift-messages'
 _VERSION = 1
@@ -85,17 +88,35 @@ class Numbered(NamedTuple):
     message: portable.Message
 
 
+class Written(NamedTuple):
+    """How many messages a file has, and how many it should have besides."""
+
+    messages: int
+    left_out: int
+
+
 def write(
     file: TextIO, header: Header, messages: Iterable[portable.Message],
-) -> int:
-    """Write a whole file; return how many messages it has."""
-    count = 0
+) -> Written:
+    """Write a whole file.
+
+    Other drivers store MessagePack, which says more than JSON: a message that
+    has such a body is logged and left out.
+    """
+    count = left_out = 0
     print(header.line(), file=file)
     for message in messages:
-        print(message.line(), file=file)
+        try:
+            line = message.line()
+        except (RecursionError, TypeError, ValueError) as exc:
+            LOG.error('Message %s was left out: JSON can not say its body: '
+                      '%s.', message.id, exc)
+            left_out += 1
+            continue
+        print(line, file=file)
         count += 1
     print(records.dump({'messages': count}).decode(), file=file)
-    return count
+    return Written(count, left_out)
 
 
 class Reader:

@@ -281,7 +281,8 @@ def _try_messages(driver: Any) -> None:
                 f'of the messages {posted}, {claimed} were claimed')
         driver.message_controller.delete(
             name, posted[0], project=project, claim=claim)
-        if left := list(portable.listed(driver, name, project)):
+        if left := [listed.message for listed in portable.listed(
+                driver, name, project)]:
             raise RuntimeError(f'after its deletion, there still is {left}')
     finally:
         queues.delete(name, project=project)

@@ -141,8 +141,15 @@ class Migrate(
     ) -> int:
         """Copy subscriptions; return how many were not there."""
         controller, made = target.subscription_controller, 0
+        # zaqar.storage.mongodb.subscriptions counts ages from the creation,
+        # whatever was renewed since, and lists none that has expired for more
+        # than a minute.
+        renewed = self._source.store_of(
+            queue, self._project).scheme.startswith('mongodb')
         for found in sources.subscriptions(origin, queue, self._project):
             left = int(found['ttl'] - found['age'])
+            if left <= 0 and renewed:
+                left = found['ttl']
             if left <= 0:
                 continue
             confirmed = False

@@ -17,17 +17,21 @@ nothing are left out. A body of bytes, as Zaqar's encryption makes them, is
 """
 
 import base64
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 import dataclasses
+import functools
 import itertools
 import math
 from typing import Any
+from typing import NamedTuple
 import uuid
 
 from oslo_serialization import jsonutils
 from oslo_utils import timeutils
 from zaqar.storage import errors as storage_errors
+from zaqar.storage.swift import driver as swift_driver
 
 from marconi_swift import driver as drivers
 from marconi_swift import names
@@ -38,9 +42,16 @@ from marconi_swift.data import queue as queues
 #: Messages that are read or posted at a time.
 PAGE = 100
 
-#: What a page has at most where smaller ones of another driver were empty.
-#: Zaqar's swift driver asks Swift for twice as many, which gives 10,000.
-WIDEST = 5000
+#: What a page has at most where smaller ones were empty: no queue of Zaqar's
+#: redis driver, whose sorted sets keep the ids of what has expired, has more.
+_WIDEST = 2 ** 32
+
+#: The same of Zaqar's swift driver, which lists past what has expired by
+#: itself. It asks Swift for twice as many, which gives 10,000.
+_WIDEST_OF_SWIFT = 5000
+
+#: Claims that are remembered, whether they are over.
+_CLAIMS = 1000
 
 #: The marker before all messages of other drivers: that of mongodb takes
 #: numbers, redis fails at None (``zaqar.storage.redis.messages``).
@@ -125,6 +136,14 @@ class Message:
                 'delay': self.delay, 'claim_count': self.claims}
 
 
+class Listed(NamedTuple):
+    """A message as a controller lists it, and when that was."""
+
+    message: dict[str, Any]
+    #: Seconds since the epoch, from which its age counts back.
+    at: float
+
+
 def read(
     driver: Any, queue: str, project: str | None, after: str = '',
 ) -> Iterator[Message]:
@@ -143,14 +162,14 @@ def read(
     if isinstance(driver, drivers.DataDriver):
         yield from _read_ours(driver, queue, project, after)
         return
-    for message in listed(driver, queue, project, after):
-        yield of_shown(message, timeutils.utcnow_ts())
+    for message, at in listed(driver, queue, project, after):
+        yield of_shown(message, at)
 
 
 def listed(
     driver: Any, queue: str, project: str | None, after: str = '',
     limit: int = PAGE,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Listed]:
     """All messages of a queue as any controller lists them, page by page.
 
     Those that are claimed or delayed, too.
@@ -160,7 +179,7 @@ def listed(
     """
     ours = isinstance(driver, drivers.DataDriver)
     marker: Any = after or (None if ours else _START)
-    rows = limit
+    rows, most = limit, limit if ours else widest(driver)
     while True:
         pages = driver.message_controller.list(
             queue, project=project, marker=marker, limit=rows,
@@ -176,15 +195,48 @@ def listed(
         # Zaqar's redis driver lists from the start, that message included,
         # after the first of a queue.
         page = [message for message in found if message['id'] != marker]
-        yield from page
+        at = timeutils.utcnow_ts()
+        yield from (Listed(message, at) for message in page)
         if page:
             marker, rows = next(pages), limit
-        elif ours or rows >= WIDEST:
+        elif rows >= most:
             return
         else:
             # It also gives an empty page where all messages have expired,
             # and none has been collected yet.
-            rows = min(rows * 10, WIDEST)
+            rows = min(rows * 10, most)
+
+
+def widest(driver: Any) -> int:
+    """What to ask another driver for before an empty page is the end."""
+    return (_WIDEST_OF_SWIFT if isinstance(driver, swift_driver.DataDriver)
+            else _WIDEST)
+
+
+def lives(
+    driver: Any, queue: str, project: str | None,
+) -> Callable[[str | None], bool]:
+    """Tell the claims that hold a message from those that are over.
+
+    Zaqar's drivers list a message with its last claim, also when that has
+    ended by itself. Each is looked for once.
+
+    :returns: what is to be asked about the ``claim_id`` of a message that
+        is listed.
+    """
+    @functools.lru_cache(_CLAIMS)
+    def found(claim: str) -> bool:
+        try:
+            driver.claim_controller.get(queue, claim, project=project)
+        except storage_errors.ClaimDoesNotExist:
+            return False
+        except TypeError:
+            # Zaqar's redis driver, of one whose record Redis has removed.
+            return False
+        return True
+
+    ours = isinstance(driver, drivers.DataDriver)
+    return lambda claim: claim is not None and (ours or found(claim))
 
 
 def _read_ours(

@@ -19,6 +19,7 @@ import time
 from typing import Any
 
 from cliff import command
+from oslo_utils import timeutils
 
 from marconi_swift import driver as drivers
 from marconi_swift import records
@@ -102,9 +103,9 @@ def _ages(
     Those that are posted meanwhile may be among them.
     """
     if not isinstance(driver, drivers.DataDriver):
-        for message in portable.listed(driver, name, project):
-            yield message['id'], message['age']
+        for message, at in portable.listed(driver, name, project):
+            yield message['id'], message['age'] + timeutils.utcnow_ts() - at
         return
     parts = data_queue.queue(driver, name, project).parts
-    for found in listing.hints(parts, first=_AT_A_TIME):
+    for found in listing.hints(parts, first=_AT_A_TIME, sure=True):
         yield found.id, found.age(records.now())

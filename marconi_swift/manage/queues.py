@@ -241,12 +241,13 @@ class Peek(commands.OnQueue, lister.Lister):
         messages = portable.listed(
             driver, name, project, parsed_args.after,
             min(limit or portable.PAGE, portable.PAGE))
+        lives = portable.lives(driver, name, project)
         cut = None if parsed_args.full else _BODY
         return ('ID', 'Age', 'TTL', 'Claim', 'Claims', 'Body'), (
             (message['id'], int(message['age']), message['ttl'],
-             message['claim_id'], message.get('claim_count'),
-             _text(message['body'])[:cut])
-            for message in itertools.islice(messages, limit or None))
+             message['claim_id'] if lives(message['claim_id']) else None,
+             message.get('claim_count'), _text(message['body'])[:cut])
+            for message, _ in itertools.islice(messages, limit or None))
 
 
 def _natural(text: str) -> int:

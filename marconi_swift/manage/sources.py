@@ -17,6 +17,7 @@ UUIDv1, which is not the order of posting. Of other drivers the API is all
 that there is.
 """
 
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from concurrent import futures
@@ -77,16 +78,19 @@ def pages(
         yield from ZaqarsSwift(driver, queue, project).pages()
         return
     listed = portable.listed(driver, queue, project)
+    lives = portable.lives(driver, queue, project)
     while page := list(itertools.islice(listed, portable.PAGE)):
-        yield [_of_listed(message) for message in page]
+        yield [_of_listed(each, lives) for each in page]
 
 
-def _of_listed(message: dict[str, Any]) -> Found:
-    now = timeutils.utcnow_ts()
-    read = portable.of_shown(message, now)
+def _of_listed(
+    listed: portable.Listed, lives: Callable[[str | None], bool],
+) -> Found:
+    message, at = listed
+    read = portable.of_shown(message, at)
     return Found(read.id, read if read.left else None,
-                 expires=float(now + read.left),
-                 claimed=bool(message.get('claim_id')))
+                 expires=float(at + read.left),
+                 claimed=lives(message.get('claim_id')))
 
 
 class ZaqarsSwift:
@@ -192,8 +196,8 @@ def subscriptions(
         reached = next(answer)
         if reached:
             marker, rows = reached, portable.PAGE
-        elif rows < portable.WIDEST:
-            rows = min(rows * 10, portable.WIDEST)
+        elif rows < portable.widest(driver):
+            rows = min(rows * 10, portable.widest(driver))
         else:
             return
 

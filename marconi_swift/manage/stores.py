@@ -24,6 +24,7 @@ from typing import Self
 from oslo_config import cfg
 from oslo_log import log
 from osprofiler import opts as profiler_options
+from zaqar.common import cache
 from zaqar.common import errors
 from zaqar.conf import default
 from zaqar.conf import drivers
@@ -69,6 +70,7 @@ def register(conf: cfg.ConfigOpts) -> None:
     conf.register_opts(drivers.ALL_OPTS, group=drivers.GROUP_NAME)
     conf.register_opts(pooling_catalog.ALL_OPTS,
                        group=pooling_catalog.GROUP_NAME)
+    cache.register_config(conf)
     profiler_options.set_defaults(conf)
     conf.register_opts(profiler.ALL_OPTS, group=profiler.GROUP_NAME)
 
@@ -281,7 +283,8 @@ def _load(conf: Any, **kwargs: Any) -> Any:
     :raises zaqar.common.errors.InvalidDriver: its settings are wrong.
     """
     with _unlogged():
-        loaded = utils.load_storage_driver(conf, None, **kwargs)
+        loaded = utils.load_storage_driver(
+            conf, cache.get_cache(conf), **kwargs)
     if loaded is None:
         # zaqar.storage.utils.load_storage_driver
         raise errors.InvalidDriver(

@@ -24,6 +24,8 @@ from typing import TextIO
 from cliff import command
 from oslo_utils import timeutils
 
+from marconi_swift import acceptable
+from marconi_swift import driver as drivers
 from marconi_swift.manage import archive
 from marconi_swift.manage import commands
 from marconi_swift.manage import portable
@@ -44,7 +46,8 @@ class Export(commands.OnQueue, command.Command):
     posted them, how often they were claimed. Claims nothing and changes
     nothing; messages that are claimed are written, too, and messages that
     are posted meanwhile may be or not. A file that is there is replaced,
-    once the new one is whole.
+    once the new one is whole; a device or a pipe is written to. A message
+    that JSON can not say is left out; then it ends with status 1.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -52,7 +55,7 @@ class Export(commands.OnQueue, command.Command):
         _add_file_argument(parser, 'write')
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> None:
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
         name, project = parsed_args.queue, parsed_args.project
         driver = self.deployment.driver_of(name, project)
         header = archive.Header(
@@ -64,20 +67,29 @@ class Export(commands.OnQueue, command.Command):
                     '%Y-%m-%dT%H:%M:%SZ'))
         messages = portable.read(driver, name, project)
         with _written(parsed_args.file) as file:
-            count = archive.write(file, header, progress.bar(
+            written = archive.write(file, header, progress.bar(
                 messages, unit='messages', alone=file is not sys.stdout))
         self.app.LOG.info('%d messages of queue %s were written.',
-                          count, name)
+                          written.messages, name)
+        return 1 if written.left_out else 0
 
 
 @contextlib.contextmanager
 def _written(path: str) -> Iterator[TextIO]:
-    """Open a file for writing, which appears when it is whole."""
+    """Open a file for writing, which appears when it is whole.
+
+    What is no file, such as a device or a pipe, is written to as it is.
+    """
     if path == '-':
         yield sys.stdout
         sys.stdout.flush()
         return
-    with _replaced(pathlib.Path(path)) as file:
+    place = pathlib.Path(path)
+    if place.exists() and not place.is_file():
+        with open(place, 'w', encoding='utf-8') as file:
+            yield file
+        return
+    with _replaced(place) as file:
         yield file
 
 
@@ -87,7 +99,9 @@ def _replaced(path: pathlib.Path) -> Iterator[TextIO]:
 
     A new one is written beside it: messages may be secret, and who may write
     to the folder might have put a file of his own, or a link, in its place.
+    Of a link, it is the file that it names.
     """
+    path = path.resolve()
     handle, partial = tempfile.mkstemp(
         dir=path.parent, prefix=f'{path.name}.', suffix='.part')
     try:
@@ -99,6 +113,11 @@ def _replaced(path: pathlib.Path) -> Iterator[TextIO]:
     except BaseException:
         os.unlink(partial)
         raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 class Import(commands.OnDeployment, command.Command):
@@ -111,9 +130,11 @@ class Import(commands.OnDeployment, command.Command):
     was exported, and is free, whoever held it. Subscribers are not notified.
 
     Messages are posted in pages, in the order of the file. An error or
-    Ctrl-C says after which line to go on (--after-line). With --journal that
-    is kept in a file, and the same command goes on by itself, also after a
-    crash; only a page that was under way then can be posted twice.
+    Ctrl-C, which waits for the page under way, says after which line to go on
+    (--after-line). With --journal that is kept in a file, and the same
+    command goes on by itself, also after a crash. What was stored of a page
+    is posted again where it could not be taken back: after a crash, a second
+    Ctrl-C, which does not wait, or while Swift can not be reached.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -160,9 +181,12 @@ class Import(commands.OnDeployment, command.Command):
             self.done = journal.read(doing)
         driver = self.deployment.driver_for(
             name, project, lambda: header.metadata)
+        messages = reader.messages(self.done)
+        if isinstance(driver, drivers.DataDriver):
+            messages = _acceptable(messages)
         posted = 0
         with progress.steps('messages') as done:
-            for page in _pages(reader.messages(self.done)):
+            for page in _pages(messages):
                 # What has expired is not posted, and is done all the same.
                 waiting = [each for each in page if each.message.left]
                 for count in portable.write(
@@ -218,6 +242,22 @@ class Journal:
     def write(self, doing: str, line: int) -> None:
         with _replaced(self._path) as file:
             file.write(f'{doing} {line}\n')
+
+
+def _acceptable(
+    messages: Iterator[archive.Numbered],
+) -> Iterator[archive.Numbered]:
+    """The same messages.
+
+    :raises archive.BadFile: this driver would refuse one, and with it the
+        page that it is of.
+    """
+    for each in messages:
+        try:
+            acceptable.check(each.message.body, 'its body')
+        except acceptable.Unacceptable as exc:
+            raise archive.BadFile(f'Line {each.number}: {exc}') from exc
+        yield each
 
 
 def _pages(

@@ -267,6 +267,34 @@ class MigrateTest(testtools.TestCase):
         self.assertEqual(subscriber, found['subscriber'])
         self.assertEqual({'a': 1}, found['options'])
 
+    def test_copies_what_a_claim_held_that_is_over(self) -> None:
+        self.open_redis()
+        self.post(0, 4)
+        for seconds in (2, 600):
+            _, messages = self.origin.claim_controller.create(
+                QUEUE, {'ttl': seconds, 'grace': 60}, PROJECT, limit=2)
+            list(messages)
+        time.sleep(3)
+
+        self.assertEqual({'Found': 4, 'Copied': 2, 'Claimed': 2},
+                         self.migrate())
+
+        self.assertEqual([0, 1], self.numbers())
+
+    def test_copies_nothing_again_behind_what_has_expired(self) -> None:
+        self.open_redis()
+        # Not a whole number of pages, and more than are looked at at a time.
+        for count in (*[1000] * 6, 43):
+            self.origin.message_controller.post(
+                QUEUE, [{'ttl': 1, 'body': {}}] * count, CLIENTS[0], PROJECT)
+        self.post(0, 250)
+        time.sleep(2)
+
+        self.assertEqual({'Found': 250, 'Copied': 250}, self.migrate())
+
+        self.assertEqual({'Found': 250, 'Already there': 250},
+                         self.migrate())
+
     def test_keeps_the_order_of_what_was_claimed(self) -> None:
         self.open_redis()
         self.post(0, 10)

@@ -564,6 +564,25 @@ class TestGcOfPools(ManageTest):
             [deployment.opened(store).account.settings.container_prefix
              for store in deployment.ours()])
 
+    def test_are_those_of_queues_that_mongodb_manages(self) -> None:
+        """Zaqar's mongodb driver asks its cache about each queue."""
+        client = self.useFixture(fixtures.MockPatch(
+            'zaqar.storage.mongodb.driver.pymongo.MongoClient')).mock
+        found = client.return_value.__getitem__.return_value.queues
+        self.configure({})
+        path = pathlib.Path(self.path)
+        path.write_text(path.read_text().replace(
+            'management_store = marconi-swift', 'management_store = mongodb'))
+        deployment = stores.Deployment(stores.named(self.path))
+
+        opened = deployment.driver_of('q', 'p')
+        deployment.queues(opened).delete('q', project='p')
+
+        found.delete_one.assert_called_once_with({'p_q': 'p/q'})
+        found.find_one.return_value = None
+        self.assertRaises(
+            stores.NoSuchQueue, deployment.driver_of, 'q', 'p')
+
     def test_knows_all_files_and_folders_that_it_was_read_from(self) -> None:
         folders = [pathlib.Path(self.path).with_name(name) for name in 'ab']
         for folder in folders:

@@ -22,6 +22,7 @@ from typing import NamedTuple
 from unittest import mock
 
 import fixtures
+from oslo_utils import timeutils
 from zaqar.storage import errors
 
 from marconi_swift import names
@@ -280,6 +281,22 @@ class TestQueuePeek(CommandTest):
                 row['ID'] for row in self.rows(
                     'queue', 'peek', 'q', *arguments)])
 
+    def test_shows_no_claim_that_is_over(self) -> None:
+        """Others list a message with its last claim."""
+        theirs = mock.Mock()
+        theirs.message_controller.list.side_effect = [
+            iter([iter([{'id': claim, 'age': 1, 'ttl': 60, 'body': 1,
+                         'claim_id': claim} for claim in ('over', 'live')]),
+                  'live'])]
+        theirs.claim_controller.get.side_effect = [
+            errors.ClaimDoesNotExist('over', 'q', 'p'), ({}, [])]
+        self.useFixture(fixtures.MonkeyPatch(
+            'marconi_swift.manage.stores.Deployment.driver_of',
+            lambda *_: theirs))
+
+        self.assertEqual([None, 'live'], [row['Claim'] for row in self.rows(
+            'queue', 'peek', 'q', '--limit', '2')])
+
     def test_reads_no_more_than_it_shows(self) -> None:
         self.post(*range(250), ttl=300)
         self.swift.requests.clear()
@@ -350,6 +367,21 @@ class TestPurge(CommandTest):
             [['old', 'older'], ['oldest']],
             [call.args[1] for call
              in theirs.message_controller.bulk_delete.call_args_list])
+
+    def test_takes_what_waited_for_the_deletion_of_others(self) -> None:
+        self.useFixture(fixtures.MonkeyPatch(
+            'marconi_swift.manage.purge._AT_A_TIME', 2))
+        self.useFixture(fixtures.MonkeyPatch(
+            'marconi_swift.manage.purge.time', types.SimpleNamespace(
+                monotonic=timeutils.utcnow_ts)))
+        theirs = mock.Mock()
+        theirs.message_controller.list.side_effect = [iter([
+            iter([{'id': name, 'age': 1} for name in 'abc']), 'c']),
+            *(iter([iter([]), None]) for _ in range(20))]
+        theirs.message_controller.bulk_delete.side_effect = (
+            lambda *_, **__: self.pass_time(10))
+
+        self.assertEqual([2, 1], list(purge._purge(theirs, 'q', 'p')))
 
     def test_ends_however_much_is_posted_meanwhile(self) -> None:
         self.post(*range(2), ttl=300)

@@ -31,6 +31,8 @@ class MigrateTest(test_manage_queues.CommandTest):
         self.subscriptions = self.data.subscription_controller
         self.there: list[dict[str, Any] | None] = []
         origin, source = mock.Mock(), mock.Mock()
+        self.store = source.store_of.return_value
+        self.store.scheme = 'redis'
         origin.message_controller.list = (
             lambda *_, **__: iter([iter([]), None]))
         origin.subscription_controller.list = self.list
@@ -39,10 +41,12 @@ class MigrateTest(test_manage_queues.CommandTest):
             'marconi_swift.manage.migrate.stores', types.SimpleNamespace(
                 Deployment=lambda files: contextlib.nullcontext(source))))
 
-    def has(self, subscriber: str, *, confirmed: bool) -> None:
+    def has(
+        self, subscriber: str, *, confirmed: bool, age: int = 100,
+    ) -> None:
         """Let the source have a subscription."""
         self.there.append({
-            'subscriber': subscriber, 'ttl': 600, 'age': 100, 'options': {},
+            'subscriber': subscriber, 'ttl': 600, 'age': age, 'options': {},
             'confirmed': confirmed})
 
     def has_expired(self, count: int) -> None:
@@ -116,6 +120,19 @@ class TestSubscriptions(MigrateTest):
         self.assertEqual(
             (0, 'Failed,Subscriptions\n0,0\n'), self.migrate()[:2])
         self.assertEqual({'http://here': True}, self.confirmed())
+
+    def test_are_not_over_that_were_renewed_in_mongodb(self) -> None:
+        """Its driver counts their ages from when they were created."""
+        self.has('http://renewed', confirmed=True, age=601)
+        self.assertEqual(
+            (0, 'Failed,Subscriptions\n0,0\n'), self.migrate()[:2])
+
+        for self.store.scheme in ('mongodb', 'mongodb.fifo'):
+            self.migrate()
+
+            [found] = next(self.subscriptions.list('q', project='p'))
+            self.assertEqual(600, found['ttl'])
+            self.subscriptions.delete('q', found['id'], project='p')
 
     def test_are_found_among_those_that_have_expired(self) -> None:
         for number, expired in enumerate([1, 250, 0, 99]):

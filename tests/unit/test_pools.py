@@ -20,6 +20,8 @@ from typing import Any
 import fixtures
 import testtools
 from testtools import matchers
+from zaqar.common import cache
+from zaqar.storage import errors
 from zaqar.storage import pooling
 from zaqar.storage import utils
 
@@ -97,6 +99,30 @@ class PooledTest(testtools.TestCase):
             1, 'before', store_errors.Unanswered(f'{method} {path} was lost'),
             lambda request: request.method == method
             and _matches(path, request)))
+
+
+class TestRemoval(PooledTest):
+
+    def test_leaves_queues_that_are_there_again_with_the_pool(self) -> None:
+        self.register('one')
+        self.ask(201, 'PUT', 'queues/q')
+        self.post('q', 1)
+
+        self.ask(204, 'DELETE', 'pools/one')
+
+        self.assertEqual({'q': 'one'}, self.entries())
+        # As Zaqar does when it is restarted.
+        self.assertRaises(
+            errors.PoolDoesNotExist, self.restarted().lookup, 'q', 'p')
+        self.register('one')
+        there = self.restarted().lookup('q', 'p')
+        self.assertEqual([1], [message['body'] for message in next(
+            there._storage.message_controller.list(
+                'q', project='p', echo=True))])
+
+    def restarted(self) -> pooling.Catalog:
+        read = self.api.drivers.conf
+        return pooling.Catalog(read, cache.get_cache(read), self.control)
 
 
 class TestCatalogue(PooledTest):

@@ -19,11 +19,15 @@ import uuid
 
 import ddt
 import fixtures
+from oslo_utils import timeutils
 import testtools
 from zaqar.storage import errors
+from zaqar.storage.swift import driver as swift_driver
 
 from marconi_swift import names
 from marconi_swift.manage import portable
+from marconi_swift.manage import sources
+from tests.fixtures import clock
 from tests.unit import test_claims
 
 _CLIENT = str(uuid.uuid4())
@@ -79,7 +83,33 @@ class TestOthers(testtools.TestCase):
     def listed(self) -> list[Any]:
         return list(portable.listed(self.theirs, 'q', 'p', limit=10))
 
+    def lives(self, claim: str | None) -> bool:
+        return portable.lives(self.theirs, 'q', 'p')(claim)
+
+    def test_are_held_by_claims_that_are_not_over(self) -> None:
+        get = self.theirs.claim_controller.get
+
+        self.assertFalse(self.lives(None))
+        get.assert_not_called()
+        self.assertTrue(self.lives('claim'))
+        get.assert_called_once_with('q', 'claim', project='p')
+        # The latter as zaqar.storage.redis.claims does.
+        for get.side_effect in (
+                errors.ClaimDoesNotExist('claim', 'q', 'p'), TypeError):
+            self.assertFalse(self.lives('claim'))
+        get.side_effect = errors.ConnectionError
+        self.assertRaises(errors.ConnectionError, self.lives, 'claim')
+
+    def test_are_asked_once_for_each_claim(self) -> None:
+        lives = portable.lives(self.theirs, 'q', 'p')
+
+        for claim in 'abab':
+            self.assertTrue(lives(claim))
+
+        self.assertEqual(2, self.theirs.claim_controller.get.call_count)
+
     def test_are_not_asked_for_more_than_swift_lists(self) -> None:
+        self.theirs = mock.Mock(spec=swift_driver.DataDriver)
         asked = []
 
         def list_swift(*_: Any, limit: int, **__: Any) -> Any:
@@ -185,6 +215,9 @@ class _OtherStore:
         self.ids = ids
         self.message_controller = self
         self.asked: list[dict[str, Any]] = []
+        #: By claims that are called as they are.
+        self.claimed = False
+        self.claim_controller = mock.Mock()
 
     def list(self, queue: str, **kwargs: Any) -> Any:
         self.asked.append(kwargs)
@@ -195,8 +228,23 @@ class _OtherStore:
                 if name is not None]
         yield iter([
             {'id': name, 'age': 40, 'ttl': 100, 'body': name,
-             'claim_id': None, 'claim_count': 3} for name in page])
-        yield page[-1]
+             'claim_id': name if self.claimed else None, 'claim_count': 3}
+            for name in page])
+        yield page[-1] if page else None
+
+
+class _Aging(_OtherStore):
+    """One whose messages were posted 40 seconds before it was made."""
+
+    def __init__(self, *ids: str | None) -> None:
+        super().__init__(*ids)
+        self._posted = timeutils.utcnow_ts() - 40
+
+    def list(self, queue: str, **kwargs: Any) -> Any:
+        listed, marker = super().list(queue, **kwargs)
+        age = timeutils.utcnow_ts() - self._posted
+        yield iter([{**message, 'age': age} for message in listed])
+        yield marker
 
 
 class TestOtherStores(testtools.TestCase):
@@ -223,13 +271,40 @@ class TestOtherStores(testtools.TestCase):
         for ids in ('', 'a', 'ab', 'abc', 'abcd'):
             store = _OtherStore(*ids)
             self.assertEqual(list(ids), [
-                message['id'] for message in portable.listed(
+                message['id'] for message, _ in portable.listed(
                     store, 'q', 'p', limit=2)])
             self.assertEqual(list(ids[1:]), self.read(store, ids[:1])
                              if ids else [])
 
     def test_are_read_past_many_that_are_gone(self) -> None:
-        gone = [None] * 3000
+        for count in (3000, 200_000):
+            gone = [None] * count
 
-        self.assertEqual(['a', 'b'], self.read(
-            _OtherStore(*gone, 'a', *gone, 'b', *gone)))
+            self.assertEqual(['a', 'b'], self.read(
+                _OtherStore(*gone, 'a', *gone, 'b', *gone)))
+
+    def test_tell_which_messages_a_claim_holds(self) -> None:
+        store = _OtherStore('a', 'b')
+        store.claim_controller.get.side_effect = [
+            errors.ClaimDoesNotExist('a', 'q', 'p'), ({}, [])]
+        store.claimed = True
+
+        [page] = sources.pages(store, 'q', 'p')
+
+        self.assertEqual([False, True], [each.claimed for each in page])
+
+    def test_tell_when_a_message_was_posted_however_late_it_is_used(
+        self,
+    ) -> None:
+        time = self.useFixture(clock.Clock())
+        self.useFixture(fixtures.MonkeyPatch(
+            'marconi_swift.manage.portable.PAGE', 2))
+        # Their pages are [a], [b, c] and [d].
+        store, created = _Aging(None, *'abcd'), []
+
+        for page in sources.pages(store, 'q', 'p'):
+            time.sleep(60)
+            created += [each.message and each.message.created
+                        for each in page]
+
+        self.assertEqual([clock.START - 40] * 4, created)

@@ -94,6 +94,39 @@ class TestRows(testtools.TestCase):
         # Ten of each, then up to a hundred of each.
         self.assertEqual(6, len(swift.requests))
 
+    def test_go_on_where_swift_did_not_find_what_was_there(self) -> None:
+        swift, listed = _given([set(range(90))] * 2, known=2)
+        rows = listed.rows(first=10)
+        next(rows)
+        swift.faults.append(fake_swift.Fault(1, 'before', 404, _lists))
+
+        self.assertEqual(179, len(list(rows)))
+
+    def test_fail_where_swift_can_not_tell_if_there_are_more(self) -> None:
+        swift, listed = _given([set(range(90))] * 2, known=2)
+        rows = listed.rows(first=10)
+        next(rows)
+        _lose_account(swift)
+
+        self.assertRaises(errors.Refused, list, rows)
+
+    def test_are_none_where_nothing_was_ever_found(self) -> None:
+        swift, listed = _given([set(range(90))] * 2, known=2)
+        _lose_account(swift)
+
+        self.assertEqual([], list(listed.rows()))
+        self.assertRaises(errors.Refused, list, listed.rows(sure=True))
+
+    def test_end_where_the_queue_is_deleted_meanwhile(self) -> None:
+        swift, listed = _given([set(range(90))], known=1)
+        rows = listed.rows(first=10)
+        next(rows)
+        for place, _ in swift.stored():
+            swift.request('DELETE', *place)
+        swift.request('DELETE', 'c')
+
+        self.assertEqual(9, len(list(rows)))
+
     def test_of_one_container_cost_what_they_always_did(self) -> None:
         swift, listed = _given([set(range(90))], known=0)
         rows = listed.rows(first=10)
@@ -104,6 +137,24 @@ class TestRows(testtools.TestCase):
         list(rows)
 
         self.assertEqual(2, len(swift.requests))
+
+
+def _lists(request: fake_swift.Request) -> bool:
+    return request.method == 'GET' and request.name is None
+
+
+def _lose_account(swift: fake_swift.FakeSwift) -> None:
+    """Have Swift's proxies not find the account's containers.
+
+    As ``swift/proxy/controllers/container.py`` where no account server
+    answers.
+    """
+    swift.faults += [
+        fault for number in range(1, 20) for fault in (
+            fake_swift.Fault(number, 'before', 404, lambda request: (
+                request.container is not None)),
+            fake_swift.Fault(number, 'before', 503, lambda request: (
+                request.container is None)))]
 
 
 def _given(

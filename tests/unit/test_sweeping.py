@@ -17,6 +17,7 @@ import json
 from typing import Any
 
 import fixtures
+from oslo_utils import timeutils
 
 from marconi_swift import driver
 from marconi_swift import names
@@ -218,6 +219,16 @@ class TestWhatHasExpired(SweepingTest):
             set(self.stored(container)))
         self.assertEqual(made[0], subscriptions.get_with_subscriber(
             'q', 'http://me', project='p')['id'])
+
+    def test_is_left_alone_if_it_is_over_here_and_not_in_swift(self) -> None:
+        self.post(1, ttl=60)
+        self.swift.clock = lambda: timeutils.utcnow_ts(True) - 3600
+        self.pass_time(3000)
+
+        self.assertEqual({}, self.sweep())
+
+        self.swift.clock = lambda: timeutils.utcnow_ts(True)
+        self.assertEqual({self.container: (1, 0, False)}, self.sweep())
 
     def test_is_not_what_a_listing_says_that_is_late(self) -> None:
         [posted] = self.post(1, ttl=70)

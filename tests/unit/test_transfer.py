@@ -11,6 +11,7 @@
 # under the License.
 """The commands export and import of marconi-swift-manage."""
 
+from collections.abc import Callable
 import io
 import json
 import os
@@ -112,6 +113,64 @@ class TestExport(TransferTest):
             for path in self.file.parent.iterdir():
                 path.unlink()
 
+    def test_writes_to_what_is_no_file(self) -> None:
+        self.post(1, ttl=300)
+        os.mkfifo(self.file)
+        reader = os.open(self.file, os.O_RDONLY | os.O_NONBLOCK)
+        self.addCleanup(os.close, reader)
+
+        self.command('export', 'q', str(self.file))
+
+        self.assertTrue(self.file.is_fifo())
+        self.assertEqual(3, len(os.read(reader, 1000).splitlines()))
+
+    def test_replaces_the_file_that_a_link_names(self) -> None:
+        there = self.file.with_name('there')
+        self.file.symlink_to(there)
+        for _ in range(2):
+            self.export()
+
+            self.assertTrue(self.file.is_symlink())
+            self.assertEqual(self.file.read_text(), there.read_text())
+            there.write_text('old')
+
+    def test_is_there_after_a_loss_of_power(self) -> None:
+        """A file is on disk before its name is, which is then, too."""
+        done = []
+        for name in ('fsync', 'replace'):
+            self.useFixture(fixtures.MonkeyPatch(
+                f'os.{name}', self.noted(done, getattr(os, name))))
+
+        self.export()
+
+        self.assertEqual(['fsync', 'replace', 'fsync'], done)
+
+    @staticmethod
+    def noted(done: list[str], call: Callable[..., None]) -> Any:
+        """The same, which notes that it was called."""
+        def noting(*args: Any) -> None:
+            done.append(call.__name__)
+            call(*args)
+
+        return noting
+
+    def test_leaves_out_what_json_can_not_say(self) -> None:
+        """Stores of other drivers have what MessagePack can say."""
+        self.useFixture(fixtures.MonkeyPatch(
+            'marconi_swift.manage.portable.read',
+            lambda *_: iter([
+                portable.Message(body=body, ttl=60, left=50, id=name)
+                for name, body in (('a', 1), ('b', {'a': b'\xff'}),
+                                   ('c', 2))])))
+
+        ran = self.command('export', 'q', str(self.file))
+
+        self.assertEqual(1, ran.status)
+        self.assertIn('Message b was left out', ran.said)
+        self.assertIn('2 messages of queue q were written.', ran.said)
+        self.assertEqual([1, 2], [
+            json.loads(line)['body'] for line in self.lines()[1:-1]])
+
     def test_leaves_the_old_file_when_it_fails(self) -> None:
         [posted] = self.post(1, ttl=300)
         self.file.write_text('old')
@@ -123,6 +182,24 @@ class TestExport(TransferTest):
 
         self.assertEqual('old', self.file.read_text())
         self.assertEqual([self.file], list(self.file.parent.iterdir()))
+
+    def test_leaves_the_old_file_when_swift_finds_no_account(self) -> None:
+        """As its proxies where no account server answers."""
+        self.post(1, ttl=300)
+        self.file.write_text('old')
+        for number in range(1, 20):
+            self.swift.faults += [
+                fake_swift.Fault(number, 'before', 404, lambda request: (
+                    request.container == self.container)),
+                fake_swift.Fault(number, 'before', 503, lambda request: (
+                    request.container is None))]
+
+        self.assertIn('Swift answered 503',
+                      self.command('export', 'q', str(self.file)).said)
+
+        self.assertEqual('old', self.file.read_text())
+        self.assertIn('Swift answered 503',
+                      self.command('purge', 'q', '--yes').said)
 
 
 class TestImport(TransferTest):
@@ -190,6 +267,24 @@ class TestImport(TransferTest):
                           '--after-line 3', ran.said)
             self.assertEqual([0, 1], self.copied())
             self.works('purge', 'copy', '--yes')
+
+    def test_names_a_line_that_nobody_could_be_given(self) -> None:
+        for body in ('1e400', '"\\ud800"'):
+            header, *messages = self.lines()
+            messages[2] = messages[2].replace('"body": 2', f'"body": {body}')
+            self.file.write_text(''.join([header, *messages]))
+
+            ran = self.load('--queue', 'copy')
+
+            self.assertEqual((1, ''), ran[:2])
+            self.assertIn('Line 4: ', ran.said)
+            self.assertIn('To go on: --after-line 3', ran.said)
+            self.assertEqual([0, 1], self.copied())
+            self.assertEqual(0, self.load(
+                '--queue', 'copy', '--after-line', '4').status)
+            self.works('purge', 'copy', '--yes')
+            self.file.write_text(''.join([header, *messages]).replace(
+                f'"body": {body}', '"body": 2'))
 
     def test_posts_a_file_that_was_cut_off_and_says_so(self) -> None:
         *lines, _ = self.lines()
