@@ -48,17 +48,14 @@ class Read(NamedTuple):
 
 def hints(
     parts: spread.Parts, *, marker: str = '',
-    first: int = objects.PAGE, reverse: bool = False, sure: bool = False,
+    first: int = objects.PAGE, reverse: bool = False,
 ) -> Iterator[records.Message]:
     """What the listing says of each message, in the order of posting.
 
     Expired ones are left out, and so is whatever this release did not
     write. Lists only as far as it is iterated.
-
-    :param sure: see :meth:`.spread.Parts.rows`.
     """
-    return _messages(parts.rows(
-        marker=marker, first=first, reverse=reverse, sure=sure))
+    return _messages(parts.rows(marker=marker, first=first, reverse=reverse))
 
 
 def search(
@@ -167,10 +164,8 @@ def everything(
     Also those that are claimed or delayed; none that have expired.
 
     :param after: the id after which to begin.
-    :raises .errors.SwiftError: Swift can not tell what is there, or if
-        nothing is.
     """
-    hinted = hints(parts, marker=after, first=_READ_AHEAD, sure=True)
+    hinted = hints(parts, marker=after, first=_READ_AHEAD)
     while batch := list(itertools.islice(hinted, _READ_AHEAD)):
         for found in store.each(
                 lambda hint: read(store, parts.first, hint.id), batch):

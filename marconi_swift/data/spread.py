@@ -186,7 +186,7 @@ class Parts:
 
     def rows(
         self, *, marker: str = '', first: int = objects.PAGE,
-        reverse: bool = False, sure: bool = False,
+        reverse: bool = False,
     ) -> Iterator[Found]:
         """All rows by name, each with the container that it is of.
 
@@ -194,15 +194,11 @@ class Parts:
 
         :param first: how many rows are listed at first, of all; later
             listings grow.
-        :param sure: whether to make sure of a container that is not there.
-        :raises .errors.SwiftError: Swift can not tell; of a container that
-            was there it is always made sure.
         """
         def begin(containers: Sequence[str]) -> list[_Listed]:
             share = math.ceil(first / max(1, len(containers)))
-            begun = [
-                _Listed(self._store, container, marker, share, reverse, sure)
-                for container in containers]
+            begun = [_Listed(self._store, container, marker, share, reverse)
+                     for container in containers]
             self._store.each(_Listed.extend, begun)
             return begun
 
@@ -263,7 +259,7 @@ class _Listed:
 
     def __init__(
         self, store: objects.ObjectStore, container: str, marker: str,
-        limit: int, reverse: bool, sure: bool,
+        limit: int, reverse: bool,
     ) -> None:
         self.metadata: Mapping[str, str] | None = None
         self.complete = False
@@ -272,7 +268,6 @@ class _Listed:
         self.container = container
         self._store = store
         self._reverse = reverse
-        self._sure = sure
         self._limit = self._last = min(limit, objects.PAGE)
 
     @property
@@ -283,23 +278,15 @@ class _Listed:
     def extend(self) -> None:
         """List more."""
         limit = self._limit
-        listing = self._list(limit)
-        if listing.metadata is None and self._sure:
-            # Swift says so as well if it can not look the account up.
-            self._store.look_up(self.container)
-            listing = self._list(limit)
-        self._sure = True
+        listing = self._store.listing(
+            self.container, marker=self.end, limit=limit,
+            reverse=self._reverse)
         self.metadata = listing.metadata
         self._rows += listing.rows
         self.complete = len(listing.rows) < limit
         if listing.rows:
             self.end = listing.rows[-1].name
         self._last, self._limit = limit, min(limit * 10, objects.PAGE)
-
-    def _list(self, limit: int) -> objects.Listing:
-        return self._store.listing(
-            self.container, marker=self.end, limit=limit,
-            reverse=self._reverse)
 
     def take(self, horizon: str | None) -> list[objects.Row]:
         """Hand out the rows up to a name, or all."""

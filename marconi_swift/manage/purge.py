@@ -107,5 +107,5 @@ def _ages(
             yield message['id'], message['age'] + timeutils.utcnow_ts() - at
         return
     parts = data_queue.queue(driver, name, project).parts
-    for found in listing.hints(parts, first=_AT_A_TIME, sure=True):
+    for found in listing.hints(parts, first=_AT_A_TIME):
         yield found.id, found.age(records.now())
