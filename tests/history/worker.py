@@ -35,8 +35,8 @@ PROJECT = 'project'
 #: Seconds that a message lives: longer than any test.
 LONG = 24 * 3600
 
-#: Seconds that claims ask for. The least is what twice claim_attempt_limit
-#: allows.
+#: Seconds that claims ask for, so that many end within a round. The least is
+#: what twice claim_attempt_limit allows.
 TTLS = (21, 24, 30)
 
 #: What tells that a call had no effect. (A connection error is no such
@@ -147,7 +147,7 @@ class Worker:
     def work(self, until: float) -> None:
         """Go on until a moment of ``time.monotonic``, then give back."""
         todo = {self._post: 30, self._claim: 40, self._use: 35,
-                self._client.list: 8, self._steal: 5}
+                self._client.list: 8, self._steal: 15}
         while time.monotonic() < until:
             [do] = self._random.choices(list(todo), list(todo.values()))
             do()
@@ -185,10 +185,14 @@ class Worker:
 
     def _steal(self) -> None:
         """Delete with a claim that holds something else, or is none."""
-        held = [messages for _, messages in self._held if messages]
-        if held:
-            message = self._random.choice(held)[0]
-            self._client.delete(message, names.new_message_id())
+        held = [each for each in self._held if each[1]]
+        if not held:
+            return
+        claim, messages = self._random.choice(held)
+        others = [each for each, _ in self._held if each != claim]
+        if not others or self._random.random() < 0.5:
+            others = [names.new_message_id()]
+        self._client.delete(messages[0], self._random.choice(others))
 
 
 def set_clock(offset: float) -> None:
