@@ -43,8 +43,8 @@ from tests.history import worker
 #: Parts of a round: before the fault, under it, and after it.
 _PARTS = 3
 
-#: Seconds of a round, unless told otherwise: claims end in it, before the
-#: fault, under it and after it, and others take their messages.
+#: Seconds of a round, unless told otherwise: claims end in it, under the fault
+#: and after it, and others take their messages.
 _SECONDS = 60.0
 
 #: Seconds that a worker may take to begin, and to end, on a busy machine.
