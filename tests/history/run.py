@@ -16,7 +16,6 @@ something happened that is promised not to.
 """
 
 import argparse
-import collections
 from collections.abc import Iterable
 from collections.abc import Sequence
 import contextlib
@@ -114,7 +113,7 @@ class Rounds:
         self._warm_up(queue, client)
         began = time.monotonic()
         crew = Crew(self._cluster.path, self._folder, queue, seed,
-                     self._lasts, fault.offsets)
+                    self._lasts, fault.offsets)
         with crew:
             for _ in range(self._count):
                 crew.hire()

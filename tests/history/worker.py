@@ -143,16 +143,21 @@ class Worker:
         self._random = choices
         #: Claims that may be live, with their messages.
         self._held: list[tuple[str, list[dict[str, Any]]]] = []
+        #: One more, which is renewed as long as this works.
+        self._kept: list[tuple[str, list[dict[str, Any]]]] = []
 
     def work(self, until: float) -> None:
         """Go on until a moment of ``time.monotonic``, then give back."""
         todo = {self._post: 30, self._claim: 40, self._use: 35,
-                self._client.list: 8, self._steal: 15}
+                self._keep: 20, self._client.list: 8, self._steal: 15}
         while time.monotonic() < until:
             [do] = self._random.choices(list(todo), list(todo.values()))
             do()
             time.sleep(self._random.uniform(0, 0.05))
-        for claim, _ in self._held:
+        for claim, messages in self._kept:
+            for message in messages:
+                self._client.delete(message, claim)
+        for claim, _ in self._held + self._kept:
             self._client.release(claim)
 
     def _post(self) -> None:
@@ -183,13 +188,23 @@ class Worker:
         else:
             self._held.remove(held)
 
+    def _keep(self) -> None:
+        """Renew a claim, which it has for a job that takes long."""
+        for claim, _ in self._kept:
+            self._client.renew(claim, self._random.choice(TTLS))
+        held = [each for each in self._held if each[1]]
+        if held and not self._kept:
+            self._kept.append(self._random.choice(held))
+            self._held.remove(self._kept[0])
+
     def _steal(self) -> None:
         """Delete with a claim that holds something else, or is none."""
-        held = [each for each in self._held if each[1]]
+        all_of_them = self._held + self._kept
+        held = [each for each in all_of_them if each[1]]
         if not held:
             return
         claim, messages = self._random.choice(held)
-        others = [each for each, _ in self._held if each != claim]
+        others = [each for each, _ in all_of_them if each != claim]
         if not others or self._random.random() < 0.5:
             others = [names.new_message_id()]
         self._client.delete(messages[0], self._random.choice(others))
