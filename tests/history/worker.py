@@ -83,10 +83,14 @@ class Client:
                 'claim': got[0], 'messages': [name(each) for each in got[1]],
             }, ttl=ttl) or (None, [])
 
-    def renew(self, claim: str, ttl: int) -> None:
-        self._call('renew', lambda: self._claims.update(
-            self._queue, claim, {'ttl': ttl, 'grace': 0}, project=PROJECT),
-            claim=claim, ttl=ttl)
+    def renew(self, claim: str, ttl: int) -> bool:
+        """Renew a claim; whether it was."""
+        def update() -> bool:
+            self._claims.update(
+                self._queue, claim, {'ttl': ttl, 'grace': 0}, project=PROJECT)
+            return True
+
+        return bool(self._call('renew', update, claim=claim, ttl=ttl))
 
     def release(self, claim: str) -> None:
         self._call('release', lambda: self._claims.delete(
@@ -190,8 +194,8 @@ class Worker:
 
     def _keep(self) -> None:
         """Renew a claim, which it has for a job that takes long."""
-        for claim, _ in self._kept:
-            self._client.renew(claim, self._random.choice(TTLS))
+        self._kept = [each for each in self._kept if self._client.renew(
+            each[0], self._random.choice(TTLS))]
         held = [each for each in self._held if each[1]]
         if held and not self._kept:
             self._kept.append(self._random.choice(held))
