@@ -77,8 +77,8 @@ class Round:
 
     @property
     def failed(self) -> bool:
-        return bool(self.vacuous) or self.promised and (
-            self.verdict.wrong or self.stuck > 0)
+        broken = self.verdict.wrong or self.stuck > 0
+        return bool(self.vacuous) or (self.promised and broken)
 
     def figures(self) -> dict[str, Any]:
         """What goes into a JSON file."""

@@ -58,7 +58,7 @@ class TestRound(testtools.TestCase):
 
 class TestVacuous(testtools.TestCase):
 
-    all = [done('post'), done('claim'), done('delete')]
+    all = (done('post'), done('claim'), done('delete'))
 
     def test_if_something_was_never_done(self) -> None:
         for left_out in self.all:
