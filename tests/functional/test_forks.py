@@ -17,6 +17,7 @@ The forking is done by a worker, not by the process that runs the tests.
 from collections.abc import Callable
 from collections.abc import Iterable
 import contextlib
+import functools
 import itertools
 import json
 import os
@@ -37,6 +38,9 @@ from tests.fixtures import workers
 
 PROJECT = 'project'
 QUEUE = 'queue'
+
+# One for each of three processes.
+QUEUES = ('queue-0', 'queue-1', 'queue-2')
 
 # Seconds after which a child that has not answered is given up.
 PATIENCE = 60.0
@@ -74,49 +78,59 @@ def count_sockets() -> int:
 def post_in_three(site: workers.Site) -> list[list[str]]:
     """Post from this process and two of its children at once."""
     controllers(site)
-    return in_three(lambda: post(site))
+    return in_three(lambda _: post(site))
 
 
 def post_before_and_in_three(site: workers.Site) -> list[list[str]]:
     """The same, having posted before, with threads and connections."""
-    return [post(site), *in_three(lambda: post(site))]
+    return [post(site), *in_three(lambda _: post(site))]
 
 
 def drain_in_three(site: workers.Site) -> list[list[str]]:
     """Claim and delete in this process and two children that know it."""
     site.data.is_alive()
-    return in_three(lambda: drain(site))
+    return in_three(lambda _: drain(site))
 
 
-def post(site: workers.Site) -> list[str]:
+def drain_one_each(site: workers.Site) -> list[list[str]]:
+    """The same, from a queue for each."""
+    site.data.is_alive()
+    return in_three(lambda number: drain(site, QUEUES[number]))
+
+
+def post(site: workers.Site, queue: str = QUEUE) -> list[str]:
     ids: list[str] = site.data.message_controller.post(
-        QUEUE, [{'ttl': 3600, 'body': number} for number in range(10)],
+        queue, [{'ttl': 3600, 'body': number} for number in range(10)],
         uuid.uuid4(), project=PROJECT)
     return ids
 
 
-def drain(site: workers.Site) -> list[str]:
+def drain(site: workers.Site, queue: str = QUEUE) -> list[str]:
     """Claim what can be claimed at once, and delete it."""
     taken = []
     for _ in range(3):
         claim, messages = site.data.claim_controller.create(
-            QUEUE, {'ttl': 3600, 'grace': 60}, project=PROJECT)
+            queue, {'ttl': 3600, 'grace': 60}, project=PROJECT)
         for message in messages:
             site.data.message_controller.delete(
-                QUEUE, message['id'], project=PROJECT, claim=claim)
+                queue, message['id'], project=PROJECT, claim=claim)
             taken.append(message['id'])
     return taken
 
 
-def in_three(task: Callable[[], list[str]]) -> list[list[str]]:
-    """Call a task in two forked children and here, all at once."""
+def in_three(task: Callable[[int], list[str]]) -> list[list[str]]:
+    """Call a task here and in two forked children, all at once.
+
+    :param task: is told which of them it is in, from 0.
+    """
     starts, start = os.pipe()
-    children = [_fork(task, starts, start) for _ in range(2)]
+    children = [_fork(functools.partial(task, number), starts, start)
+                for number in (1, 2)]
     os.close(starts)
     # Both children wait for the end of this pipe.
     os.close(start)
     try:
-        return [task(), *(_outcome(answers) for _, answers in children)]
+        return [task(0), *(_outcome(answers) for _, answers in children)]
     finally:
         for pid, answers in children:
             os.close(answers)
@@ -207,6 +221,15 @@ class ForksTest(testtools.TestCase):
         # What nobody won is still there, and nothing was won twice.
         self.assertEqual(
             all_of(posted), sorted([*all_of(taken), *self.left()]))
+
+    def test_each_claims_all_of_its_own_queue_after_the_fork(self) -> None:
+        for queue in QUEUES:
+            self.site.queues.create(queue, project=PROJECT)
+        posted = [post(self.site, queue) for queue in QUEUES]
+
+        taken = self.run_in_worker(drain_one_each)
+
+        self.assertEqual(posted, taken)
 
     def left(self) -> list[str]:
         return [message['id'] for message in next(

@@ -25,7 +25,7 @@ from tests.history import faults
 from tests.history import run
 
 WORKERS = 3
-SECONDS = 9.0
+SECONDS = 30.0
 SEEDS = workers.scaled(1, 100)
 
 
@@ -51,8 +51,8 @@ class HistoryTest(testtools.TestCase):
         self.addDetail('figures', content.text_content(run.table(done)))
 
         for each in done:
-            self.assertEqual((), each.verdict.violations)
-            self.assertGreater(each.verdict.seen, 0)
+            self.assertEqual((), each.vacuous + each.verdict.violations)
+            self.assertFalse(each.failed)
 
     def test_a_node_killed(self) -> None:
         self.check('node killed')

@@ -20,6 +20,14 @@ answered until the first of: its release begins, the message's deletion
 begins, or its time is over, which runs from when it was asked for and counts
 one second less, since claims end by whole seconds. A renewal counts when it
 was answered; one whose outcome is unknown only if it makes the claim shorter.
+
+A claim *may hold* its messages until its release is acknowledged, or until
+the longest time that it or a renewal asked for is over, which runs from when
+they were answered. A renewal whose outcome is unknown was under way before
+the claim was over.
+
+Each claim is used by the process that made it: all of its times are by one
+clock, whichever that is.
 """
 
 import collections
@@ -58,7 +66,7 @@ class Verdict:
     recovered: int
     #: Messages that were claimed, listed or found in the end.
     seen: int
-    #: Not deleted by anybody, and not there in the end (P1).
+    #: Not deleted by a claim that may hold it, and not there in the end (P1).
     lost: int
     #: Came out though nobody posted it, or not as it went in (P2).
     unexpected: int
@@ -66,9 +74,10 @@ class Verdict:
     shared: int
     #: Claimed after its deletion was acknowledged (P1, P3).
     returned: int
-    #: Deleted with a claim that did not hold it (P4).
+    #: Deleted with a claim that can not have held it then (P4).
     stolen: int
-    #: Calls of a live claim that was told that it is none (P3).
+    #: Deletions and renewals of a live claim that was told that it is none
+    #: (P3), and all other calls that were refused: the queue is there.
     refused: int
     #: Listed or claimed before what the same process had posted, and been
     #: acknowledged, earlier (P6).
@@ -94,6 +103,8 @@ class Hold:
     claim: str
     since: float
     until: float
+    #: When it is over, unless the message was deleted before.
+    over: float
 
     def overlaps(self, other: 'Hold') -> bool:
         return (max(self.since, other.since)
@@ -113,13 +124,7 @@ def check(
 
 def remaining(calls: Iterable[recorded.Call]) -> set[str]:
     """Messages that must be in the queue when all calls have ended."""
-    calls = list(calls)
-    deleted = {message for call in calls
-               if call.kind == 'delete' and call.outcome is not REFUSED
-               for message in call.messages}
-    return {message for call in calls
-            if call.kind == 'post' and call.outcome is OK
-            for message in call.messages} - deleted
+    return _Checker(list(calls), set()).kept()
 
 
 class _Checker:
@@ -142,6 +147,13 @@ class _Checker:
         for hold in self._holds:
             self._held[hold.message].append(hold)
 
+    def kept(self) -> set[str]:
+        """Messages that were posted, and that nobody can have deleted."""
+        return {message for message in self._messages('post', OK)
+                if not any(call.outcome is not REFUSED
+                           and self._may_delete(message, call)
+                           for call in self._deletions[message])}
+
     def verdict(self) -> Verdict:
         posted = set(self._messages('post', OK))
         doubtful = set(self._messages('post', UNKNOWN))
@@ -149,7 +161,7 @@ class _Checker:
             self._messages('list', OK))
         found = {
             'lost': [f'{each} was posted, and is gone'
-                     for each in sorted(posted) if self._is_lost(each)],
+                     for each in sorted(self.kept() - self._remained)],
             'unexpected': [f'{each} was never posted'
                            for each in sorted(seen - posted - doubtful)],
             'shared': list(self._shared()),
@@ -175,10 +187,6 @@ class _Checker:
             if call.kind == kind and call.outcome is outcome:
                 yield from call.messages
 
-    def _is_lost(self, message: str) -> bool:
-        return message not in self._remained and not any(
-            call.outcome is not REFUSED for call in self._deletions[message])
-
     def _misordered(self) -> Iterable[str]:
         posts = sorted((call for call in self._calls
                         if call.kind == 'post' and call.outcome is OK),
@@ -201,12 +209,14 @@ class _Checker:
     def _all_holds(self) -> Iterable[Hold]:
         for call in self._calls:
             if call.kind == 'claim' and call.outcome is OK and call.claim:
-                until = self._end(call)
+                until, over = self._end(call), self._over(call)
                 for message in call.messages:
                     yield Hold(message, call.claim, call.completed, min(
                         until, *(each.invoked for each in
                                  self._deletions[message]
-                                 if each.claim == call.claim), math.inf))
+                                 if each.claim == call.claim
+                                 and each.outcome is not REFUSED),
+                        math.inf), over)
 
     def _end(self, claim: recorded.Call) -> float:
         """When a claim may be over."""
@@ -220,6 +230,16 @@ class _Checker:
                 renewed = call.invoked + call.ttl - _ROUNDING
                 end = (renewed if call.outcome is OK
                        else min(end, renewed))
+        return end
+
+    def _over(self, claim: recorded.Call) -> float:
+        """When a claim is over, whatever became of its renewals."""
+        end = claim.completed + claim.ttl
+        for call in self._by_claim[claim.claim]:
+            if call.kind == 'renew' and call.outcome is not REFUSED:
+                end = max(end, min(end, call.completed) + call.ttl)
+            elif call.kind == 'release' and call.outcome is OK:
+                end = min(end, call.completed)
         return end
 
     def _shared(self) -> Iterable[str]:
@@ -259,45 +279,54 @@ class _Checker:
     def _stolen(self) -> Iterable[str]:
         for message, deletions in self._deletions.items():
             for call in deletions:
-                if call.outcome is OK and self._is_there_through(
-                        message, call) and not self._may_hold(message, call):
+                if (call.outcome is OK
+                        and self._is_there_through(message, call)
+                        and not self._may_delete(message, call)):
                     yield f'{message} was deleted with {call.claim}'
 
-    def _may_hold(self, message: str, call: recorded.Call) -> bool:
-        """Whether the claim that a message is deleted with may hold it."""
-        others = [each for each in self._holds_through(message, call)
-                  if each != call.claim]
-        return not others and any(
-            hold.claim == call.claim for hold in self._held[message])
+    def _may_delete(self, message: str, call: recorded.Call) -> bool:
+        """Whether nothing forbids a deletion.
+
+        The claim that it is made with, if any, may hold the message, and no
+        other does for certain.
+        """
+        if any(each != call.claim
+               for each in self._holds_through(message, call)):
+            return False
+        return call.claim is None or any(
+            hold.claim == call.claim and call.invoked <= hold.over
+            for hold in self._held[message])
 
     def _is_there_through(self, message: str, call: recorded.Call) -> bool:
         """Whether a message was there all the time, but for this call."""
         return any(
             post.kind == 'post' and post.outcome is OK
             and message in post.messages and post.completed < call.invoked
-            for post in self._calls) and not any(
-                each is not call and each.outcome is not REFUSED
-                and each.invoked < call.completed
-                for each in self._deletions[message])
-
-    def _refused(self) -> Iterable[str]:
-        for call in self._calls:
-            if call.outcome is not REFUSED or call.completed == math.inf:
-                continue
-            if call.kind == 'delete' and any(
-                    hold.claim == call.claim and hold.since <= call.invoked
-                    and call.completed < self._claim_end(call.claim)
-                    and not self._gone_by_others(hold.message, call)
-                    for hold in self._held[call.messages[0]]):
-                yield f'{call.claim} was refused {call.messages[0]}'
-            if call.kind == 'renew' and call.completed < self._claim_end(
-                    call.claim):
-                yield f'{call.claim} was not renewed'
+            for post in self._calls) and not self._gone_by_others(
+                message, call)
 
     def _gone_by_others(self, message: str, call: recorded.Call) -> bool:
+        """Whether another deletion may have been before a call was over."""
         return any(each is not call and each.outcome is not REFUSED
                    and each.invoked < call.completed
                    for each in self._deletions[message])
+
+    # Refusals
+
+    def _refused(self) -> Iterable[str]:
+        for call in self._calls:
+            if call.outcome is not REFUSED:
+                continue
+            if call.kind == 'delete':
+                [message] = call.messages
+                if call.claim in self._holds_through(
+                        message, call) and not self._gone_by_others(
+                            message, call):
+                    yield f'{call.claim} was refused {message}'
+            elif call.kind != 'renew':
+                yield f'a {call.kind} was told: {call.error}'
+            elif call.completed < self._claim_end(call.claim):
+                yield f'{call.claim} was not renewed'
 
     def _claim_end(self, claim: str | None) -> float:
         for call in self._calls:

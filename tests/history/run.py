@@ -42,9 +42,9 @@ from tests.history import worker
 #: Parts of a round: before the fault, under it, and after it.
 _PARTS = 3
 
-#: Seconds of a round, unless told otherwise: clients get something done in
-#: it on a busy machine.
-_SECONDS = 20.0
+#: Seconds of a round, unless told otherwise: claims end in it, under the fault
+#: and after it, and others take their messages.
+_SECONDS = 60.0
 
 #: Seconds that a worker may take to begin, and to end, on a busy machine.
 _SLACK = 120.0
@@ -68,13 +68,17 @@ class Round:
     #: That clients worked, and until the queue was empty after that.
     seconds: float
     draining: float
-    #: Messages that were there in the end, but could not be claimed in time.
+    #: Messages that were there in the end: they could not be claimed in time
+    #: (P5), or not deleted.
     stuck: int
+    #: Why it says less than it should.
+    vacuous: tuple[str, ...]
     verdict: checker.Verdict
 
     @property
     def failed(self) -> bool:
-        return self.promised and self.verdict.wrong
+        broken = self.verdict.wrong or self.stuck > 0
+        return bool(self.vacuous) or (self.promised and broken)
 
     def figures(self) -> dict[str, Any]:
         """What goes into a JSON file."""
@@ -104,10 +108,12 @@ class Rounds:
     def run(self, fault: faults.Fault, seed: int) -> Round:
         """Let workers work, strike, heal, and look what is left."""
         queue = f'{fault.name.replace(" ", "-")}-{seed}'
-        self._warm_up(queue)
+        own = self._folder / f'{queue}-own'
+        client = worker.Client(self._site, calls.Recorder(str(own)), queue)
+        self._warm_up(queue, client)
         began = time.monotonic()
-        crew = _Crew(self._cluster.path, self._folder, queue, seed,
-                     self._lasts, fault.offsets)
+        crew = Crew(self._cluster.path, self._folder, queue, seed,
+                    self._lasts, fault.offsets)
         with crew:
             for _ in range(self._count):
                 crew.hire()
@@ -123,53 +129,46 @@ class Rounds:
                 heal()
             crew.wait()
         ended = time.monotonic()
-        history = calls.read(crew.files)
-        drained = self._drain(queue, checker.remaining(history))
-        stuck = self._left(queue) - set(drained)
+        worked = calls.read(crew.files)
+        self._drain(queue, client, checker.remaining(worked))
+        left = self._left(queue)
         return Round(
             fault.name, fault.promised, seed, round(ended - began, 1),
-            round(time.monotonic() - ended, 1), len(stuck),
-            checker.check(history, [*drained, *stuck]))
+            round(time.monotonic() - ended, 1), len(left),
+            tuple(vacuous(worked, fault.quiet)),
+            checker.check(calls.read([own, *crew.files]), left))
 
-    def _warm_up(self, queue: str) -> None:
+    def _warm_up(self, queue: str, client: worker.Client) -> None:
         """Make a queue, and its containers, on all nodes."""
         self._site.queues.create(queue, project=worker.PROJECT)
-        path = self._folder / f'{queue}-warm-up'
-        client = worker.Client(
-            self._site, calls.Recorder(str(path)), queue)
         client.post(1)
-        claim, messages = client.claim(1, worker.TTLS[0])
-        for message in messages:
-            client.delete(message, claim or '')
+        self._take(client)
 
-    def _drain(self, queue: str, expected: Iterable[str]) -> list[str]:
+    def _drain(
+        self, queue: str, client: worker.Client, expected: Iterable[str],
+    ) -> None:
         """Take out all messages, the expected ones and others."""
-        missing, found, empty = set(expected), list[str](), 0
+        missing, empty = set(expected), 0
         longest = max(worker.TTLS) + faults.FREE_AGAIN + _HEALING
         deadline = time.monotonic() + longest
         while (missing or empty < _LOOKS) and time.monotonic() < deadline:
-            before = len(found)
+            taken = self._take(client)
+            missing -= taken
             # What is busy, or still heals, is asked again.
             with contextlib.suppress(errors.ConnectionError):
-                self._take(queue, found)
                 counted = self._site.queues.stats(
                     queue, project=worker.PROJECT)['messages']
                 empty = 0 if counted['total'] else empty + 1
-            missing -= set(found)
-            if len(found) == before:
+            if not taken:
                 time.sleep(1)
-        return found
 
-    def _take(self, queue: str, found: list[str]) -> None:
-        """Claim and delete some messages, and add what they are called."""
-        claim, messages = self._site.data.claim_controller.create(
-            queue, {'ttl': worker.LONG, 'grace': 0}, project=worker.PROJECT,
-            limit=5)
-        taken = list(messages)
-        found += map(worker.name, taken)
-        for message in taken:
-            self._site.data.message_controller.delete(
-                queue, message['id'], project=worker.PROJECT, claim=claim)
+    def _take(self, client: worker.Client) -> set[str]:
+        """Claim and delete some messages; returns what they are called."""
+        # What a claim that is not answered holds is free again soon.
+        claim, messages = client.claim(5, max(worker.TTLS))
+        for message in messages:
+            client.delete(message, claim or '')
+        return set(map(worker.name, messages))
 
     def _left(self, queue: str) -> set[str]:
         """Messages that can be listed, claimed or not."""
@@ -185,8 +184,28 @@ class Rounds:
             marker = next(pages)
 
 
-class _Crew(contextlib.ExitStack):
-    """Worker processes; none outlives the ``with``."""
+def vacuous(worked: Iterable[calls.Call], quiet: bool) -> Iterable[str]:
+    """Say why the calls of workers prove little.
+
+    :param quiet: whether nothing disturbed them.
+    """
+    worked = list(worked)
+    done = {call.kind for call in worked
+            if call.outcome is calls.Outcome.OK and call.messages}
+    for kind in 'post', 'claim', 'delete':
+        if kind not in done:
+            yield f'no {kind} of a message was acknowledged'
+    unknown = sum(call.outcome is calls.Outcome.UNKNOWN for call in worked)
+    if quiet and unknown:
+        yield f'{unknown} calls ended unknown, and nothing disturbed them'
+
+
+class Crew(contextlib.ExitStack):
+    """Worker processes; none outlives the ``with``.
+
+    :ivar workers: those that are to do their work and end. One that is
+        killed on purpose is taken out first.
+    """
 
     def __init__(
         self, path: str, folder: pathlib.Path, queue: str, seed: int,
@@ -203,7 +222,7 @@ class _Crew(contextlib.ExitStack):
         self._offsets = itertools.cycle(offsets)
 
     def hire(self) -> None:
-        number = len(self.workers)
+        number = len(self.files)
         file = self._folder / f'{self._queue}-{number}'
         file.touch()
         process = subprocess.Popen([
@@ -222,7 +241,7 @@ class _Crew(contextlib.ExitStack):
             time.sleep(0.1)
 
     def wait(self) -> None:
-        """Wait until all have done their work, or were killed."""
+        """Wait until all have done their work."""
         deadline = time.monotonic() + self._lasts + _SLACK
         while any(process.poll() is None for process in self.workers):
             self._check(deadline)
@@ -231,8 +250,10 @@ class _Crew(contextlib.ExitStack):
 
     def _check(self, deadline: float) -> None:
         for process in self.workers:
-            if (process.poll() or 0) > 0:
-                raise workers.Failure('A worker failed: see its traceback.')
+            if process.poll():
+                raise workers.Failure(
+                    f'A worker ended with {process.poll()}: see its '
+                    'traceback, if it is no signal.')
         if time.monotonic() > deadline:
             raise workers.Failure('A worker was not done in time.')
 
@@ -292,7 +313,8 @@ def _show(done: Round) -> None:
     state = 'FAILED' if done.failed else 'ok'
     sys.stdout.write('\n    '.join([
         f'{state}: {done.fault}, seed {done.seed}: worked '
-        f'{done.seconds:.0f} s, drained {done.draining:.0f} s',
+        f'{done.seconds:.0f} s, drained {done.draining:.0f} s, '
+        f'{done.stuck} stuck', *done.vacuous,
         *done.verdict.violations[:20]]) + '\n')
     sys.stdout.flush()
 

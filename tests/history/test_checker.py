@@ -53,11 +53,12 @@ class TestChecker(testtools.TestCase):
         self.assertEqual((), verdict.violations)
         self.assertFalse(verdict.wrong)
 
-    def assert_wrong(self, kind: str, verdict: checker.Verdict) -> None:
-        """Check that this is wrong, and nothing else."""
-        [violation] = verdict.violations
-        self.assertEqual(kind, violation.partition(':')[0])
-        self.assertEqual(1, getattr(verdict, kind))
+    def assert_wrong(self, kinds: str, verdict: checker.Verdict) -> None:
+        """Check that this is wrong, each once, and nothing else."""
+        self.assertEqual(kinds.split(), [
+            violation.partition(':')[0] for violation in verdict.violations])
+        for kind in kinds.split():
+            self.assertEqual(1, getattr(verdict, kind))
 
     # Lost and unexpected
 
@@ -82,6 +83,24 @@ class TestChecker(testtools.TestCase):
         self.assert_fine(self.check(
             claim(2, 'x', 'a'), call('delete', 4, UNKNOWN, 'a', claim='x')))
 
+    def test_lost_if_no_claim_that_held_it_can_have_deleted_it(self) -> None:
+        self.assert_wrong('lost', self.check(
+            claim(2, 'x', 'a'), call('delete', 4, UNKNOWN, 'a', claim='z')))
+
+    def test_lost_if_its_claim_was_over_when_it_was_deleted(self) -> None:
+        self.assert_wrong('lost', self.check(
+            claim(2, 'x', 'a'),
+            call('delete', 23.5, UNKNOWN, 'a', claim='x')))
+
+    def test_not_lost_if_its_claim_may_just_have_been_live(self) -> None:
+        self.assert_fine(self.check(
+            claim(2, 'x', 'a'),
+            call('delete', 22.5, UNKNOWN, 'a', claim='x')))
+
+    def test_not_lost_if_a_deletion_needed_no_claim(self) -> None:
+        for outcome in OK, UNKNOWN:
+            self.assert_fine(self.check(call('delete', 4, outcome, 'a')))
+
     def test_not_lost_if_its_post_is_unknown(self) -> None:
         self.assert_fine(self.check(
             call('post', 2, UNKNOWN, 'b'), remained='a'))
@@ -96,9 +115,21 @@ class TestChecker(testtools.TestCase):
         self.assert_wrong('unexpected', self.check(remained='az'))
 
     def test_unexpected_if_its_post_was_refused(self) -> None:
-        self.assert_wrong('unexpected', self.check(
+        self.assert_wrong('unexpected refused', self.check(
             call('post', 2, REFUSED, 'b'),
             call('list', 4, OK, 'b'), remained='a'))
+
+    # What must be there
+
+    def test_what_nobody_can_have_deleted_must_be_there(self) -> None:
+        deletions = {
+            'a': call('delete', 4, UNKNOWN, 'a', claim='x'),
+            'b': call('delete', 4, REFUSED, 'b', claim='y'),
+            'c': call('delete', 4, UNKNOWN, 'c', claim='y')}
+
+        self.assertEqual({'b', 'c'}, checker.remaining([
+            call('post', 0, OK, 'a', 'b', 'c'), call('post', 0, UNKNOWN, 'd'),
+            claim(2, 'x', 'a', 'b', 'c'), *deletions.values()]))
 
     # Two claims
 
@@ -119,6 +150,20 @@ class TestChecker(testtools.TestCase):
             self.assert_fine(self.check(
                 claim(2, 'x', 'a'), call('release', 4, outcome, claim='x'),
                 claim(4.5, 'y', 'a'), remained='a'))
+
+    def test_shared_in_spite_of_a_deletion_that_was_refused(self) -> None:
+        self.assert_wrong('shared refused', self.check(
+            claim(2, 'x', 'a'), call('delete', 4, REFUSED, 'a', claim='x'),
+            claim(8, 'y', 'a'), remained='a'))
+
+    def test_shared_by_one_claim_that_two_were_given(self) -> None:
+        self.assert_wrong('shared', self.check(
+            claim(2, 'x', 'a'), claim(5, 'x', 'a'), remained='a'))
+
+    def test_not_shared_if_one_was_answered_late(self) -> None:
+        self.assert_fine(self.check(
+            calls.Call('claim', 2, 23, OK, ('a',), 'x', 20),
+            claim(22.5, 'y', 'a'), remained='a'))
 
     def test_shared_after_a_renewal(self) -> None:
         self.assert_wrong('shared', self.check(
@@ -161,13 +206,58 @@ class TestChecker(testtools.TestCase):
         self.assertEqual(1, verdict.stale)
 
     def test_stolen_by_a_claim_that_never_held_it(self) -> None:
-        self.assert_wrong('stolen', self.check(
+        self.assert_wrong('lost stolen', self.check(
             claim(2, 'x', 'a'), call('delete', 4, OK, 'a', claim='z')))
 
     def test_stolen_by_one_that_has_expired(self) -> None:
-        self.assert_wrong('stolen', self.check(
+        self.assert_wrong('lost stolen', self.check(
             claim(2, 'x', 'a'), claim(30, 'y', 'a'),
             call('delete', 33, OK, 'a', claim='x')))
+
+    def test_stolen_though_nobody_else_has_claimed_it(self) -> None:
+        self.assert_wrong('lost stolen', self.check(
+            claim(2, 'x', 'a'), call('delete', 23.5, OK, 'a', claim='x')))
+
+    def test_stolen_by_one_that_was_released(self) -> None:
+        self.assert_wrong('lost stolen', self.check(
+            claim(2, 'x', 'a'), call('release', 4, claim='x'),
+            call('delete', 6, OK, 'a', claim='x')))
+
+    def test_not_stolen_if_the_release_is_unknown(self) -> None:
+        self.assert_fine(self.check(
+            claim(2, 'x', 'a'), call('release', 4, UNKNOWN, claim='x'),
+            call('delete', 6, OK, 'a', claim='x')))
+
+    def test_not_stolen_before_the_release_was_acknowledged(self) -> None:
+        self.assert_fine(self.check(
+            claim(2, 'x', 'a'), call('release', 4, claim='x'),
+            call('delete', 4.5, OK, 'a', claim='x')))
+
+    def test_not_stolen_by_one_that_was_answered_late(self) -> None:
+        """Its time may have begun just before it was answered."""
+        self.assert_fine(self.check(
+            calls.Call('claim', 2, 10, OK, ('a',), 'x', 20),
+            call('delete', 29, OK, 'a', claim='x')))
+
+    def test_not_stolen_by_one_that_may_have_been_renewed(self) -> None:
+        for outcome in OK, UNKNOWN:
+            self.assert_fine(self.check(
+                claim(2, 'x', 'a'),
+                call('renew', 20, outcome, claim='x', ttl=20),
+                call('delete', 40.5, OK, 'a', claim='x')))
+
+    def test_stolen_after_all_that_its_renewals_asked_for(self) -> None:
+        for outcome in OK, UNKNOWN:
+            self.assert_wrong('lost stolen', self.check(
+                claim(2, 'x', 'a'),
+                call('renew', 20, outcome, claim='x', ttl=20),
+                call('delete', 43.5, OK, 'a', claim='x')))
+
+    def test_not_stolen_if_another_held_it_before(self) -> None:
+        """Whose clock is behind, so that it was over sooner than it knew."""
+        self.assert_fine(self.check(
+            claim(2, 'x', 'a'), claim(21.5, 'y', 'a'),
+            call('delete', 23, OK, 'a', claim='y')))
 
     def test_not_stolen_if_it_may_be_gone(self) -> None:
         self.assert_fine(self.check(
@@ -183,6 +273,22 @@ class TestChecker(testtools.TestCase):
         self.assert_wrong('refused', self.check(
             claim(2, 'x', 'a'), call('renew', 4, REFUSED, claim='x', ttl=20),
             remained='a'))
+
+    def test_what_only_needs_the_queue_refused(self) -> None:
+        for kind in 'post', 'claim', 'list', 'release':
+            self.assert_wrong('refused', self.check(
+                call(kind, 2, REFUSED), remained='a'))
+
+    def test_not_refused_if_it_holds_something_else(self) -> None:
+        self.assert_fine(self.check(
+            call('post', 0, OK, 'b'), claim(2, 'x', 'a'), claim(2, 'y', 'b'),
+            call('delete', 4, REFUSED, 'a', claim='y'),
+            call('renew', 4, REFUSED, claim='z'), remained='ab'))
+
+    def test_not_refused_if_it_may_be_released(self) -> None:
+        self.assert_fine(self.check(
+            claim(2, 'x', 'a'), call('release', 4, UNKNOWN, claim='x'),
+            call('delete', 6, REFUSED, 'a', claim='x'), remained='a'))
 
     def test_not_refused_once_it_may_have_expired(self) -> None:
         self.assert_fine(self.check(

@@ -35,8 +35,8 @@ PROJECT = 'project'
 #: Seconds that a message lives: longer than any test.
 LONG = 24 * 3600
 
-#: Seconds that claims ask for. The least is what twice claim_attempt_limit
-#: allows.
+#: Seconds that claims ask for, so that many end within a round. The least is
+#: what twice claim_attempt_limit allows.
 TTLS = (21, 24, 30)
 
 #: What tells that a call had no effect. (A connection error is no such
@@ -83,10 +83,14 @@ class Client:
                 'claim': got[0], 'messages': [name(each) for each in got[1]],
             }, ttl=ttl) or (None, [])
 
-    def renew(self, claim: str, ttl: int) -> None:
-        self._call('renew', lambda: self._claims.update(
-            self._queue, claim, {'ttl': ttl, 'grace': 0}, project=PROJECT),
-            claim=claim, ttl=ttl)
+    def renew(self, claim: str, ttl: int) -> bool:
+        """Renew a claim; whether it was."""
+        def update() -> bool:
+            self._claims.update(
+                self._queue, claim, {'ttl': ttl, 'grace': 0}, project=PROJECT)
+            return True
+
+        return bool(self._call('renew', update, claim=claim, ttl=ttl))
 
     def release(self, claim: str) -> None:
         self._call('release', lambda: self._claims.delete(
@@ -143,16 +147,21 @@ class Worker:
         self._random = choices
         #: Claims that may be live, with their messages.
         self._held: list[tuple[str, list[dict[str, Any]]]] = []
+        #: One more, which is renewed as long as this works.
+        self._kept: list[tuple[str, list[dict[str, Any]]]] = []
 
     def work(self, until: float) -> None:
         """Go on until a moment of ``time.monotonic``, then give back."""
         todo = {self._post: 30, self._claim: 40, self._use: 35,
-                self._client.list: 8, self._steal: 5}
+                self._keep: 20, self._client.list: 8, self._steal: 15}
         while time.monotonic() < until:
             [do] = self._random.choices(list(todo), list(todo.values()))
             do()
             time.sleep(self._random.uniform(0, 0.05))
-        for claim, _ in self._held:
+        for claim, messages in self._kept:
+            for message in messages:
+                self._client.delete(message, claim)
+        for claim, _ in self._held + self._kept:
             self._client.release(claim)
 
     def _post(self) -> None:
@@ -183,12 +192,26 @@ class Worker:
         else:
             self._held.remove(held)
 
+    def _keep(self) -> None:
+        """Renew a claim, which it has for a job that takes long."""
+        self._kept = [each for each in self._kept if self._client.renew(
+            each[0], self._random.choice(TTLS))]
+        held = [each for each in self._held if each[1]]
+        if held and not self._kept:
+            self._kept.append(self._random.choice(held))
+            self._held.remove(self._kept[0])
+
     def _steal(self) -> None:
         """Delete with a claim that holds something else, or is none."""
-        held = [messages for _, messages in self._held if messages]
-        if held:
-            message = self._random.choice(held)[0]
-            self._client.delete(message, names.new_message_id())
+        all_of_them = self._held + self._kept
+        held = [each for each in all_of_them if each[1]]
+        if not held:
+            return
+        claim, messages = self._random.choice(held)
+        others = [each for each, _ in all_of_them if each != claim]
+        if not others or self._random.random() < 0.5:
+            others = [names.new_message_id()]
+        self._client.delete(messages[0], self._random.choice(others))
 
 
 def set_clock(offset: float) -> None:

@@ -34,7 +34,8 @@ class ModelTest(testtools.TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.simulation = self.useFixture(worlds.Simulation(self.width))
-        self.nobody = 0
+        #: How many messages were won at each end that was checked.
+        self.won: list[int] = []
 
     def begin(self, messages: int = 1) -> worlds.World:
         world = self.simulation.begin()
@@ -44,18 +45,25 @@ class ModelTest(testtools.TestCase):
     def check(
         self, world: worlds.World,
         others: Sequence[tuple[str | None, list[str]]] = (),
+        refused: Sequence[worlds.Actor] = (),
     ) -> None:
-        """Nobody shares, and nothing is lost.
+        """Nobody shares, nothing is lost, and nobody fails.
 
         :param others: live claims that no actor of the world has made.
+        :param refused: those who were told that their claim is over.
         """
+        for actor in world.actors:
+            if actor in refused:
+                self.assertIsInstance(actor.error, errors.ClaimDoesNotExist)
+            else:
+                self.assertIsNone(actor.error)
         held = dict(others)
         for actor in world.actors:
             if isinstance(actor.result, tuple) and actor.result[0]:
                 held[actor.result[0]] = actor.result[1]
         won = [message for messages in held.values() for message in messages]
         self.assertEqual(sorted(set(won)), sorted(won), 'Shared at once.')
-        self.nobody += not won
+        self.won.append(len(won))
         world.now += worlds.SETTLED
         world.swift.lag = False
         world.swift.flush_listings()
@@ -73,9 +81,15 @@ class ModelTest(testtools.TestCase):
         self.assertEqual(
             set(self.posted), set(later) | set(won), 'Claimed by nobody.')
 
-    def report(self, what: str, report: explorer.Report) -> None:
-        self.addDetail(what, testtools.content.text_content(
-            f'{report}, nobody won at {self.nobody} ends'))
+    def explore_all(self, begin: Callable[[], explorer.Run]) -> None:
+        """Check all ends, of which the first is that of who goes first.
+
+        Each of the others moves when those before it are done.
+        """
+        self.won = []
+        report = explorer.explore(begin)
+        self.addDetail('explored', testtools.content.text_content(
+            f'{report}, nobody won at {self.won.count(0)} ends'))
 
 
 class TestClaimers(ModelTest):
@@ -93,7 +107,9 @@ class TestClaimers(ModelTest):
                 world, [*actors, *happening], lambda: self.check(world),
                 symmetric=not happening)
 
-        self.report('explored', explorer.explore(begin))
+        self.explore_all(begin)
+        # Nobody may win where they meet, but who goes first does.
+        self.assertEqual(messages, self.won[0])
 
     def test_two(self) -> None:
         self.explore(2)
@@ -147,13 +163,15 @@ class TestOneHolds(ModelTest):
             return explorer.Run(world, [owner, *others, *clocks],
                                 lambda: check(world, held))
 
-        self.report('explored', explorer.explore(begin))
+        self.explore_all(begin)
 
     def test_and_releases(self) -> None:
         for age in (1, worlds.SETTLED):
             self.explore(worlds.Process.release,
                          lambda world, held: self.check(world),
                          claimers=1, age=age)
+            # By whom comes when it is released.
+            self.assertEqual(1, self.won[0])
 
     def test_and_renews_when_it_expires(self) -> None:
         def check(world: worlds.World, held: str | None) -> None:
@@ -161,16 +179,13 @@ class TestOneHolds(ModelTest):
             if renewer.error is None:
                 self.check(world, [(held, self.posted)])
             else:
-                self.assertIsInstance(
-                    renewer.error, errors.ClaimDoesNotExist)
-                self.check(world)
+                self.check(world, refused=[renewer])
 
         self.explore(worlds.Process.renew, check, claimers=1, age=59,
                      moves=(1.5, 2))
 
     def test_and_deletes(self) -> None:
         def check(world: worlds.World, held: str | None) -> None:
-            self.assertIsNone(world.actors[0].error)
             for other in world.actors[1:]:
                 self.assertEqual((None, []), other.result)
             self.posted = []
@@ -321,7 +336,7 @@ class TestOneClaimTwice(ModelTest):
         world.start(claim).finish()
         winner.finish()
 
-        self.check(world)
+        self.check(world, refused=[renewal])
 
     def test_renewed_while_released_is_released(self) -> None:
         world = self.begin()
@@ -335,4 +350,4 @@ class TestOneClaimTwice(ModelTest):
         self.assertRaises(
             errors.ClaimDoesNotExist,
             world.observer.delete, self.posted[0], held)
-        self.check(world)
+        self.check(world, refused=[renewal])
