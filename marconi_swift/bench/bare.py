@@ -151,6 +151,11 @@ class Bare(drivers.Ours):
         self._read_claim(queue, claim)
         return self._get_all(queue, self._claimed[claim].messages)
 
+    def lifetime(self, queue: str, claim: str) -> float:
+        headers, _ = self._ask(
+            'HEAD', self._claims_of(queue), f'claim/{claim}', _NEWEST)
+        return float(headers['X-Delete-At']) - records.now()
+
     def renew(self, queue: str, claim: str) -> None:
         def renew(name: str) -> None:
             self._annotate(queue, name, self._held)
@@ -159,8 +164,9 @@ class Bare(drivers.Ours):
 
         self._read_claim(queue, claim)
         self._each(renew, self._claimed[claim].messages)
+        until = math.floor(records.now()) + drivers.RENEWED
         self._ask('POST', self._claims_of(queue), f'claim/{claim}', {
-            'Content-Type': self._held, **self._delete_at})
+            'Content-Type': self._held, 'X-Delete-At': str(until)})
 
     def release(self, queue: str, claim: str) -> None:
         def release(name: str) -> None:
@@ -204,7 +210,8 @@ class Bare(drivers.Ours):
     def _get(
         self, queue: str, name: str, headers: Mapping[str, str],
     ) -> verdict.Message:
-        content = self._ask('GET', self._messages_of(queue), name, headers)
+        _, content = self._ask(
+            'GET', self._messages_of(queue), name, headers)
         return {'id': name, 'body': json.loads(content)}
 
     def _annotate(self, queue: str, name: str, content_type: str) -> None:
@@ -220,9 +227,10 @@ class Bare(drivers.Ours):
     def _list(
         self, queue: str, limit: int, marker: str = '',
     ) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = json.loads(self._ask(
+        _, content = self._ask(
             'GET', self._messages_of(queue),
-            query=f'?format=json&limit={limit}&marker={marker}'))
+            query=f'?format=json&limit={limit}&marker={marker}')
+        rows: list[dict[str, Any]] = json.loads(content)
         return rows
 
     def _rows(self, queue: str) -> Iterator[dict[str, Any]]:
@@ -247,9 +255,10 @@ class Bare(drivers.Ours):
         self, method: str, container: str, name: str = '',
         headers: Mapping[str, str] | None = None, body: bytes = b'',
         query: str = '',
-    ) -> bytes:
+    ) -> tuple[http.HTTPMessage, bytes]:
         """Send a request on the connection of this thread.
 
+        :returns: headers, and content.
         :raises Refused: it was not done.
         """
         path = f'{self._url.path}/{parse.quote(container)}'
@@ -262,7 +271,7 @@ class Bare(drivers.Ours):
         content = answer.read()
         if answer.status // 100 != 2:
             raise Refused(f'{answer.status} to {method}')
-        return content
+        return answer.headers, content
 
     def _connection(self) -> http.HTTPConnection:
         """The connection of this thread; it opens when it is used."""

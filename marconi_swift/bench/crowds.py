@@ -83,9 +83,13 @@ class Life(work.Work):
     ) -> verdict.Verdict:
         there = [message for queue, ids in outcome.ids.items()
                  for message in driver.read(queue, ids)]
+        # Whoever was given one has deleted it.
+        given = {message['id'] for message in outcome.messages}
+        kept = [message for message in there if message['id'] in given]
         found: verdict.Verdict = outcome.verdict
         return found + verdict.compare(
-            range(self.messages), outcome.messages, task.queue.size, there)
+            range(self.messages), outcome.messages, task.queue.size, there,
+        ) + verdict.compare((), kept, task.queue.size)
 
 
 class _Living:

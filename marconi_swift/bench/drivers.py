@@ -49,6 +49,9 @@ CLIENT = uuid.UUID('a2a3b0c0-6b1e-4c1f-9a52-0d5b3f6f0f3a')
 TTL = 3600
 GRACE = 60
 
+#: Seconds that a claim lasts once it is renewed: it shows that it was.
+RENEWED = 2 * TTL
+
 #: Bytes of a message's body, unless a work says otherwise.
 SIZE = 300
 
@@ -188,7 +191,12 @@ class Driver(abc.ABC):
     def get_claim(self, queue: str, claim: str) -> list[verdict.Message]: ...
 
     @abc.abstractmethod
-    def renew(self, queue: str, claim: str) -> None: ...
+    def lifetime(self, queue: str, claim: str) -> float:
+        """The ttl of a claim, in seconds."""
+
+    @abc.abstractmethod
+    def renew(self, queue: str, claim: str) -> None:
+        """Have a claim last :data:`RENEWED`."""
 
     @abc.abstractmethod
     def release(self, queue: str, claim: str) -> None: ...
@@ -287,9 +295,13 @@ class ZaqarDriver(Driver):
         _, messages = self._claims.get(queue, claim, project=PROJECT)
         return list(messages)
 
+    def lifetime(self, queue: str, claim: str) -> float:
+        described, _ = self._claims.get(queue, claim, project=PROJECT)
+        return float(described['ttl'])
+
     def renew(self, queue: str, claim: str) -> None:
         self._claims.update(
-            queue, claim, {'ttl': TTL, 'grace': GRACE}, project=PROJECT)
+            queue, claim, {'ttl': RENEWED, 'grace': GRACE}, project=PROJECT)
 
     def release(self, queue: str, claim: str) -> None:
         self._claims.delete(queue, claim, project=PROJECT)

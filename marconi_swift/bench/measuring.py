@@ -77,21 +77,26 @@ class Series:
     samples: list[Sample] = dataclasses.field(default_factory=list)
     #: How long it has all taken, preparations included.
     spent: float = 0.0
-    #: The chain when requests were held at the proxy, if they were.
-    held_chain: int | None = None
+    #: One whose requests were held at the proxy, for its chain.
+    held: Sample | None = None
+
+    @property
+    def _all(self) -> list[Sample]:
+        return [*self.samples, *([self.held] if self.held else [])]
 
     @property
     def verdict(self) -> verdict.Verdict:
-        return sum((sample.verdict for sample in self.samples),
+        return sum((sample.verdict for sample in self._all),
                    verdict.Verdict())
 
     @property
     def chain(self) -> int:
-        """The shortest that was seen: no sample shows less than there is."""
-        seen = [sample.chain for sample in self.samples]
-        if self.held_chain is not None:
-            seen.append(self.held_chain)
-        return min(seen)
+        """The shortest that was seen: no sample shows less than there is.
+
+        Except one that failed on the way; if all did, nothing says more.
+        """
+        whole = [each for each in self._all if not each.verdict.errors]
+        return min(sample.chain for sample in whole or self._all)
 
     @property
     def holding(self) -> float:
@@ -188,8 +193,7 @@ class Meter:
                     one.spent += time.monotonic() - began
         for driver, one in series.items():
             if not work.concurrent and 1 < one.requests.total() != one.chain:
-                one.held_chain = self.sample(
-                    work, driver, one.holding).chain
+                one.held = self.sample(work, driver, one.holding)
             self._tell(f'{work.name}, {driver.name}: '
                        f'{len(one.samples)} times in {one.spent:.0f} s'
                        f'{", WRONG" if one.verdict.wrong else ""}')
@@ -214,12 +218,16 @@ class Meter:
         cpu = time.process_time() - cpu
         requests = self._tally.read().requests
         self._tally.reset()
-        if error is not None:
-            found = verdict.Verdict()
-            found.failed(error)
-        else:
+        found = verdict.Verdict()
+        if error is None:
             seconds = work.seconds(outcome) or seconds
-            found = work.check(driver, task, outcome)
+            try:
+                found = work.check(driver, task, outcome)
+            except Exception as exc:
+                # A driver may not know what it has just told.
+                error = exc
+        if error is not None:
+            found.failed(error)
         return Sample(
             seconds, cpu,
             collections.Counter(each.method for each in requests),

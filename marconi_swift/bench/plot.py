@@ -44,7 +44,8 @@ def draw(content: dict[str, Any], folder: pathlib.Path) -> list[pathlib.Path]:
     return [
         _bars(folder / 'performance-times.svg',
               {work: {name: one['median'] * 1000
-                      for name, one in by_driver.items()}
+                      for name, one in by_driver.items()
+                      if not one['wrong']}
                for work, by_driver in plain.items()},
               'median of one operation in ms', logarithmic=True),
         _bars(folder / 'performance-delays.svg', _speedups(groups),
@@ -65,11 +66,11 @@ def _speedups(groups: dict[Any, Any]) -> dict[str, dict[str, float]]:
                for work in by_work if where != (1, 0.0)}
     for (replicas, delay), by_work in groups.items():
         for work, by_driver in by_work.items():
-            if (work in central or len(groups) == 1) and (
-                    {drivers.OURS, drivers.SWIFT} <= by_driver.keys()):
-                found.setdefault(work, {})[report.title(replicas, delay)] = (
-                    by_driver[drivers.SWIFT]['median']
-                    / by_driver[drivers.OURS]['median'])
+            times = report.times_as_fast(
+                by_driver.get(drivers.OURS), by_driver.get(drivers.SWIFT))
+            if (work in central or len(groups) == 1) and times is not None:
+                found.setdefault(work, {})[
+                    report.title(replicas, delay)] = times
     return found
 
 

@@ -60,8 +60,9 @@ class Report:
         results = [one.result(replicas) for one in measured]
         for result in results:
             result['ratios'] = {
-                other['driver']: round(other['median'] / result['median'], 3)
-                for other in results if other is not result}
+                other['driver']: round(times, 3) for other in results
+                if other is not result
+                and (times := times_as_fast(result, other)) is not None}
         self._keep('results', results)
 
     def add_points(self, points: Iterable[Result]) -> None:
@@ -186,22 +187,20 @@ LEGEND = """
 Requests to Swift; the longest chain of them that waited for one another (of
 several threads together: how many were answered before the next began);
 median and 95th percentile in ms; processor time of the client in ms; how many
-times as fast as this driver's the median of marconi-swift is; samples; and
-what was done wrong or left undone.
+times as fast as this driver's the median of marconi-swift is, if both were
+right; samples; and what was done wrong or left undone.
 """
 
 
 def _line(result: Result, by_driver: dict[str, Result]) -> list[str]:
     ours = by_driver.get(drivers.OURS)
-    times = ''
-    if ours and ours is not result:
-        times = f'{result["median"] / ours["median"]:.3g}'
+    times = None if ours is result else times_as_fast(ours, result)
     return [
         result['work'], result['driver'],
         methods(result), str(result['chain']),
         milliseconds(result['median']), milliseconds(result['p95']),
-        milliseconds(result['cpu']), times, str(len(result['seconds'])),
-        complaint(result)]
+        milliseconds(result['cpu']), '' if times is None else f'{times:.3g}',
+        str(len(result['seconds'])), complaint(result)]
 
 
 def methods(result: Result) -> str:
@@ -237,7 +236,7 @@ def pages(content: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for (replicas, delay), by_work in groups(content['results']).items():
         table = prettytable.PrettyTable(
             ['Work', 'Requests, chain', "Zaqar's swift", 'ms',
-             "Zaqar's swift, ms", 'Times as fast', 'redis, ms',
+             "Zaqar's swift, ms", 'Times as fast', 'Samples', 'redis, ms',
              'Of bare requests', 'Not right'])
         table.add_rows([_row(work, by_driver)
                         for work, by_driver in by_work.items()])
@@ -262,10 +261,11 @@ def _row(work: str, by_driver: dict[str, Result]) -> list[str]:
     ours = by_driver.get(drivers.OURS)
     swift = by_driver.get(drivers.SWIFT)
     redis = by_driver.get(drivers.REDIS)
-    share = of_bare(by_driver)
+    times, share = times_as_fast(ours, swift), of_bare(by_driver)
     return [
         work, _counts(ours), _counts(swift), _median(ours), _median(swift),
-        f'{swift["median"] / ours["median"]:.1f}' if swift and ours else '',
+        '' if times is None else f'{times:.1f}',
+        ', '.join(str(len(one['seconds'])) for one in (ours, swift) if one),
         _median(redis), '' if share is None else f'{share:.0%}',
         '; '.join(f'{driver}: {found}'
                   for driver, result in by_driver.items()
@@ -285,12 +285,24 @@ def _median(result: Result | None) -> str:
     return milliseconds(result['median']) if result else ''
 
 
+def times_as_fast(one: Result | None, other: Result | None) -> float | None:
+    """How many times as fast one is as the other.
+
+    None if there is nothing to compare, or if either is wrong, which says
+    nothing about speed.
+    """
+    if not (one and other) or one['wrong'] or other['wrong']:
+        return None
+    return float(other['median'] / one['median'])
+
+
 def of_bare(by_driver: dict[str, Result]) -> float | None:
     """Requests a second, as a part of what requests without a driver reach.
 
-    None if there are none to compare with.
+    None as of :func:`times_as_fast`.
     """
-    if not {drivers.OURS, drivers.BARE} <= by_driver.keys():
+    if times_as_fast(by_driver.get(drivers.OURS),
+                     by_driver.get(drivers.BARE)) is None:
         return None
     return _rate(by_driver[drivers.OURS]) / _rate(by_driver[drivers.BARE])
 

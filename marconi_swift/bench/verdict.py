@@ -49,7 +49,8 @@ class Verdict:
     duplicates: int = 0
     #: Neither given out nor there any more.
     lost: int = 0
-    #: Given out though nobody had put it there, or changed.
+    #: Given out though nobody had put it there, or changed; or there though
+    #: it was deleted.
     unexpected: int = 0
     #: Still there, given to nobody. Not wrong: nobody promised more.
     left: int = 0

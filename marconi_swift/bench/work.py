@@ -165,8 +165,13 @@ class Claim(Work):
     def check(
         self, driver: drivers.Driver, task: Task, outcome: Any,
     ) -> verdict.Verdict:
-        _, messages = outcome
-        return verdict.compare(task.queue.free, messages, task.queue.size)
+        claim, messages = outcome
+        held = {message['id'] for message in
+                driver.get_claim(task.queue.name, claim)} if claim else ()
+        return verdict.compare(
+            task.queue.free,
+            [message for message in messages if message['id'] in held],
+            task.queue.size)
 
 
 class _Claimed(Work):
@@ -212,9 +217,11 @@ class Renew(_Claimed):
     def check(
         self, driver: drivers.Driver, task: Task, outcome: Any,
     ) -> verdict.Verdict:
+        held = driver.get_claim(task.queue.name, task.claim)
+        # Else it is lost when the claim would have ended.
+        lasts = driver.lifetime(task.queue.name, task.claim) > drivers.TTL
         return verdict.compare(
-            task.queue.free, driver.get_claim(task.queue.name, task.claim),
-            task.queue.size)
+            task.queue.free, held if lasts else (), task.queue.size)
 
 
 class Release(_Claimed):
@@ -246,16 +253,14 @@ class DeleteClaimed(_Claimed):
     def check(
         self, driver: drivers.Driver, task: Task, outcome: Any,
     ) -> verdict.Verdict:
-        return checked_gone(driver, task)
+        return checked_gone(driver, task.queue, task.given)
 
 
 def checked_gone(
-    driver: drivers.Driver, task: Task,
+    driver: drivers.Driver, queue: drivers.Queue, ids: Sequence[str],
 ) -> verdict.Verdict:
     """Check that nothing is in a queue that was given out before."""
-    return verdict.compare(
-        (), driver.read(task.queue.name, task.given),
-        task.queue.size)
+    return verdict.compare((), driver.read(queue.name, ids), queue.size)
 
 
 class Delete(Work):
@@ -280,7 +285,7 @@ class Delete(Work):
     def check(
         self, driver: drivers.Driver, task: Task, outcome: Any,
     ) -> verdict.Verdict:
-        return checked_gone(driver, task)
+        return checked_gone(driver, task.queue, task.given)
 
 
 class Pop(Work):
@@ -299,7 +304,10 @@ class Pop(Work):
     def check(
         self, driver: drivers.Driver, task: Task, outcome: Any,
     ) -> verdict.Verdict:
-        return verdict.compare(task.queue.free, outcome, task.queue.size)
+        return verdict.compare(
+            task.queue.free, outcome, task.queue.size,
+        ) + checked_gone(
+            driver, task.queue, [message['id'] for message in outcome])
 
 
 class Stats(Work):

@@ -44,12 +44,14 @@ class Operation(NamedTuple):
     :param undone: when it is refused, nothing of it is left.
     :param claims: the queue of whose messages its answer is a claim.
     :param pops: it answers what it took out, as much as it could.
+    :param renews: the ttl that it gives the claim that is there.
     """
 
     call: Callable[[world.Process, Ids], Any]
     undone: bool = False
     claims: str = ''
     pops: bool = False
+    renews: int = 0
 
     @property
     def takes(self) -> bool:
@@ -107,9 +109,10 @@ OPERATIONS = {
         lambda p, ids: p.claims.get('q', ids['claim'], P)),
     'renew a claim': Operation(
         lambda p, ids: p.claims.update(
-            'q', ids['claim'], {'ttl': 5000, 'grace': 60}, P)),
+            'q', ids['claim'], {'ttl': 5000, 'grace': 60}, P), renews=5000),
     'shorten a claim': Operation(
-        lambda p, ids: p.claims.update('q', ids['claim'], _CLAIM, P)),
+        lambda p, ids: p.claims.update('q', ids['claim'], _CLAIM, P),
+        renews=300),
     'release a claim': Operation(
         lambda p, ids: p.claims.delete('q', ids['claim'], P)),
     # Subscriptions

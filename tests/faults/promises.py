@@ -58,12 +58,19 @@ def check(
     """
     done = outcome.error is None
     claims = {world.ids['claim']: 'q'}
-    if done and operation.claims and outcome.answer[0]:
-        claims[outcome.answer[0]] = operation.claims
+    if done and operation.claims:
+        claim, messages = outcome.answer
+        if claim is not None:
+            claims[claim] = operation.claims
+        _holds(world, operation.claims, claim, messages)
     seen = world.observe()
     _nothing_else(seen, before, after, done and not operation.takes)
     if operation.undone and not done and lasts is wire.Lasts.ONCE:
         _nothing_else(seen, before, before, done=True)
+    ttl = seen.get(('claim',))
+    if operation.renews and done and ttl != operation.renews:
+        raise Broken(f'A claim was renewed for {operation.renews} seconds, '
+                     f'and lasts {ttl}.')
     if operation.pops and done:
         _are_gone(seen, [message['body'] for message in outcome.answer])
     if operation.repeatable and not done:
@@ -92,6 +99,17 @@ def _nothing_else(
     lost = (_bodies(before) & _bodies(after)) - _bodies(seen)
     if lost:
         raise Broken(f'{lost} is lost.')
+
+
+def _holds(
+    world: worlds.World, queue: str, claim: str | None,
+    messages: Collection[dict[str, Any]],
+) -> None:
+    """A claim holds what it answered, which is nothing if it is none."""
+    held = world.process().holding(queue, claim) if claim else []
+    given = sorted(message['body'] for message in messages)
+    if held != given:
+        raise Broken(f'{given} were given, and {held} are held.')
 
 
 def _are_gone(seen: worlds.State, bodies: Collection[str]) -> None:

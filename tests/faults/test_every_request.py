@@ -117,6 +117,21 @@ class FaultTest(testtools.TestCase):
                     self.fail(f'{name}, {what}: {outcome}: {broken}')
 
 
+class TestNever(FaultTest):
+
+    def test_nothing_fails(self) -> None:
+        for name, operation in _OPERATIONS.items():
+            # Of other calls only what is seen afterwards says what is right.
+            if not (operation.takes or operation.renews):
+                continue
+            usual = self.call(operation)
+            try:
+                promises.check(self.world, operation, usual, wire.Lasts.ONCE,
+                               self.before, self.world.observe())
+            except promises.Broken as broken:
+                self.fail(f'{name}: {usual}: {broken}')
+
+
 class TestOnce(FaultTest):
 
     def test_is_tried_again(self) -> None:

@@ -195,10 +195,13 @@ def _observed(
         yield from _of_project(process, project)
     for pool in next(process.pools.list(limit=0, detailed=True)):
         yield ('pool', pool.pop('name')), pool
-    held = process.holding('q', ids['claim'])
-    if held is not None:
-        yield ('claim',), True
-        yield from ((('held', body), True) for body in held)
+    try:
+        claim, messages = process.claims.get('q', ids['claim'], PROJECT)
+    except errors.ClaimDoesNotExist:
+        return
+    # Not when it ends: a renewal that is tried again makes that later.
+    yield ('claim',), claim['ttl']
+    yield from ((('held', message['body']), True) for message in messages)
 
 
 def _of_project(

@@ -24,7 +24,9 @@ import fixtures
 import testtools
 from testtools import matchers
 
+from marconi_swift import names
 from marconi_swift.bench import cli
+from marconi_swift.bench import crowds
 from marconi_swift.bench import drivers
 from marconi_swift.bench import growth
 from marconi_swift.bench import measuring
@@ -218,6 +220,59 @@ class Failing(drivers.Ours):
         raise LookupError(f'no {queue}')
 
 
+class Popping(drivers.Ours):
+    """Pops what it leaves there."""
+
+    def pop(self, queue: str, limit: int) -> list[verdict.Message]:
+        return self.page(queue, limit)
+
+
+class Promising(drivers.Ours):
+    """Says that it claimed what is free, and claims nothing."""
+
+    def claim(
+        self, queue: str, limit: int,
+    ) -> tuple[str | None, list[verdict.Message]]:
+        return names.new_message_id(), self.page(queue, limit)
+
+
+class Nameless(drivers.Ours):
+    """Gives out what is free, without a claim."""
+
+    def claim(
+        self, queue: str, limit: int,
+    ) -> tuple[str | None, list[verdict.Message]]:
+        return None, self.page(queue, limit)
+
+
+class Stingy(drivers.Ours):
+    """Holds one message less than it says."""
+
+    def get_claim(self, queue: str, claim: str) -> list[verdict.Message]:
+        return super().get_claim(queue, claim)[1:]
+
+
+class Ending(drivers.Ours):
+    """Renews nothing."""
+
+    def renew(self, queue: str, claim: str) -> None:
+        pass
+
+
+class FailingLater(drivers.Ours):
+    """Can post once, for whom nobody waits long."""
+
+    posted = 0
+
+    def post(
+        self, queue: str, messages: Sequence[dict[str, Any]],
+    ) -> list[str]:
+        self.posted += 1
+        if self.posted > 1:
+            raise LookupError(queue)
+        return super().post(queue, messages)
+
+
 class WorkTest(testtools.TestCase):
     """All work on the model of Swift that other tests use."""
 
@@ -235,11 +290,18 @@ class WorkTest(testtools.TestCase):
         return measuring.Meter([driver], self.tally, rounds=rounds,
                                budget=budget, tell=lambda _: None)
 
+    def series(
+        self, kind: type[drivers.Driver], one: work.Work,
+    ) -> measuring.Series:
+        [series] = self.meter(kind).measure(one, 0)
+        return series
+
     def measure(
         self, kind: type[drivers.Driver], one: work.Work,
     ) -> verdict.Verdict:
-        [series] = self.meter(kind).measure(one, 0)
-        return series.verdict
+        """What is found in the one sample that is not held."""
+        [sample] = self.series(kind, one).samples
+        return sample.verdict
 
     def all_but_processes(self) -> list[work.Work]:
         return [one for one in plan.everything(TINY) if not one.elsewhere]
@@ -247,7 +309,8 @@ class WorkTest(testtools.TestCase):
     def test_a_right_driver_is_found_right(self) -> None:
         for one in self.all_but_processes():
             self.assertEqual(
-                verdict.Verdict(), self.measure(drivers.Ours, one), one.name)
+                verdict.Verdict(), self.series(drivers.Ours, one).verdict,
+                one.name)
 
     def test_a_driver_that_duplicates(self) -> None:
         self.assertEqual(verdict.Verdict(duplicates=1),
@@ -280,9 +343,28 @@ class WorkTest(testtools.TestCase):
 
     def test_a_driver_that_does_not_delete(self) -> None:
         for one, count in ((work.Delete(1), 1), (work.Delete(20), 20),
-                           (work.DeleteClaimed(), 1)):
+                           (work.DeleteClaimed(), 1),
+                           (crowds.Life(20, threads=2), 20)):
             self.assertEqual(verdict.Verdict(unexpected=count),
                              self.measure(Keeping, one), one.name)
+
+    def test_a_driver_that_leaves_what_it_pops(self) -> None:
+        self.assertEqual(verdict.Verdict(unexpected=10),
+                         self.measure(Popping, work.Pop(10)))
+
+    def test_a_driver_that_does_not_claim(self) -> None:
+        self.assertEqual({'ClaimDoesNotExist': 1},
+                         self.measure(Promising, work.Claim(10)).errors)
+        self.assertEqual(verdict.Verdict(lost=10),
+                         self.measure(Nameless, work.Claim(10)))
+
+    def test_a_driver_that_claims_less_than_it_says(self) -> None:
+        self.assertEqual(verdict.Verdict(lost=1),
+                         self.measure(Stingy, work.Claim(10)))
+
+    def test_a_driver_that_does_not_renew(self) -> None:
+        self.assertEqual(verdict.Verdict(lost=10),
+                         self.measure(Ending, work.Renew(10)))
 
     def test_a_driver_that_miscounts(self) -> None:
         self.assertEqual(verdict.Verdict(unexpected=1),
@@ -319,12 +401,48 @@ class WorkTest(testtools.TestCase):
         # Twice with the delay, then once held for the chain's sake.
         self.assertEqual([0.02, 0.02, 0.1], self.tally.delays)
 
+    def test_what_is_held_for_the_chain_is_checked_too(self) -> None:
+        series = self.series(FailingLater, work.Post(20))
+
+        self.assertThat(series.samples, matchers.HasLength(1))
+        self.assertEqual({'LookupError': 1}, series.verdict.errors)
+
     def test_a_budget_ends_the_rounds(self) -> None:
         meter = self.meter(drivers.Ours, rounds=5, budget=0.0)
 
         [series] = meter.measure(work.Post(1), 0)
 
         self.assertThat(series.samples, matchers.HasLength(1))
+
+
+class SeriesTest(testtools.TestCase):
+
+    def sample(self, chain: int, found: verdict.Verdict) -> measuring.Sample:
+        return measuring.Sample(
+            1.0, 0.1, collections.Counter(PUT=20), chain, found)
+
+    def failed(self, chain: int) -> measuring.Sample:
+        return self.sample(
+            chain, verdict.Verdict(errors=collections.Counter(OSError=1)))
+
+    def series(self, *samples: measuring.Sample) -> measuring.Series:
+        return measuring.Series(
+            work.Post(20), drivers.OURS, 0.0, list(samples))
+
+    def test_the_shortest_chain_counts(self) -> None:
+        series = self.series(self.sample(5, verdict.Verdict()),
+                             self.sample(3, verdict.Verdict(lost=1)))
+
+        self.assertEqual(3, series.chain)
+
+    def test_what_failed_on_the_way_has_no_chain(self) -> None:
+        series = self.series(
+            self.sample(5, verdict.Verdict()), self.failed(1))
+
+        self.assertEqual(5, series.chain)
+
+    def test_if_all_failed_theirs_is_all_there_is(self) -> None:
+        self.assertEqual(1, self.series(self.failed(2), self.failed(1)).chain)
 
 
 def result(driver: str, median: float, **more: Any) -> dict[str, Any]:
@@ -362,7 +480,7 @@ class ReportTest(testtools.TestCase):
 
         [bad] = [line for line in lines if 'WRONG' in line]
         self.assertThat(bad, matchers.MatchesRegex(
-            r'post 20 +swift +20: 20 PUT +20 +200\.0 .* 4 .*'
+            r'post 20 +swift +20: 20 PUT +20 +200\.0 +200\.0 +10\.0 +1 +'
             r'WRONG: 3 duplicates, 2 MessageNotClaimedBy'))
 
     def test_what_is_simulated_is_called_so(self) -> None:
@@ -376,9 +494,46 @@ class ReportTest(testtools.TestCase):
             ['performance-1-0.csv', 'performance-1-20.csv',
              'performance-machine.csv'], sorted(pages))
         self.assertEqual(
-            'post 20,"20, 1","20, 20",50.0,200.0,4.0,,80%,'
+            'post 20,"20, 1","20, 20",50.0,200.0,,"1, 1",,80%,'
             '"swift: WRONG: 3 duplicates, 2 MessageNotClaimedBy"',
             pages['performance-1-0.csv'].splitlines()[1])
+        self.assertEqual(
+            'post 20,"20, 1","20, 20",100.0,"1,000.0",10.0,"1, 1",,,',
+            pages['performance-1-20.csv'].splitlines()[1])
+
+    def test_how_often_each_was_measured(self) -> None:
+        pages = dict(report.pages(content(
+            result(drivers.OURS, 1.0, seconds=[1.0, 1.0, 1.0]),
+            result(drivers.SWIFT, 5.0))))
+
+        self.assertIn(',5.0,"3, 1",', pages['performance-1-0.csv'])
+
+    def test_no_speed_is_told_of_what_is_wrong(self) -> None:
+        wrong = result(drivers.OURS, 0.5, wrong=True, lost=2)
+        right = result(drivers.SWIFT, 1.5), result(drivers.BARE, 0.4)
+
+        told = report.text(content(wrong, *right))
+        [line] = dict(report.pages(content(wrong, *right)))[
+            'performance-1-0.csv'].splitlines()[1:]
+
+        # 1.5 / 0.5, and as much for bare requests.
+        self.assertNotRegex(told, r'\b3 +1\b|\b0\.8 +1\b')
+        self.assertEqual('post 20,"20, 20","20, 20",500.0,"1,500.0",,'
+                         '"1, 1",,,marconi-swift: WRONG: 2 lost', line)
+
+    def test_a_ratio_is_of_right_results(self) -> None:
+        told = report.Report(None, ['marconi-swift-bench', 'run'])
+        failed = verdict.Verdict(errors=collections.Counter(OSError=1))
+
+        told.add([
+            measuring.Series(work.Post(20), name, 0.0, [measuring.Sample(
+                2.0, 0.1, collections.Counter(PUT=20), 1, found)])
+            for name, found in ((drivers.OURS, verdict.Verdict()),
+                                (drivers.SWIFT, failed),
+                                (drivers.REDIS, verdict.Verdict()))], 1)
+
+        self.assertEqual([{'redis': 1.0}, {}, {'marconi-swift': 1.0}],
+                         [each['ratios'] for each in told.content['results']])
 
     def test_pages_tell_what_any_driver_left(self) -> None:
         pages = dict(report.pages(content(
@@ -418,6 +573,23 @@ class ReportTest(testtools.TestCase):
         path.write_text(json.dumps({'format': report.FORMAT + 1}))
 
         self.assertRaises(ValueError, report.read, path)
+
+    def test_no_bar_is_drawn_of_what_is_wrong(self) -> None:
+        def bars(wrong: bool) -> list[int]:
+            folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+            return [
+                len(ElementTree.parse(drawn).findall(
+                    './/{http://www.w3.org/2000/svg}g[@id]/'
+                    '{http://www.w3.org/2000/svg}path[@clip-path]'))
+                for drawn in plot.draw(content(
+                    result(drivers.OURS, 0.05, wrong=wrong),
+                    result(drivers.SWIFT, 0.2),
+                    result(drivers.BARE, 0.04)), folder)]
+
+        self.assertEqual(
+            [1, 1, 1],
+            [right - without for right, without in zip(
+                bars(False), bars(True), strict=True)])
 
     def test_plots_are_the_same_each_time(self) -> None:
         first, second = (
