@@ -20,6 +20,7 @@ from typing import Any
 import fixtures
 import testtools
 from testtools import matchers
+from zaqar.storage import pipeline
 from zaqar.storage import pooling
 from zaqar.storage import utils
 
@@ -225,6 +226,49 @@ class TestDeletion(PooledTest):
         self.delete(503)
 
         self.assertEqual({'q': 'one'}, self.entries())
+
+    def at_the_end(self, call: Callable[[], Any]) -> None:
+        """Have something done before it is listed what is left."""
+        def listing(step: str, request: fake_swift.Request) -> None:
+            if (step, request.method) == ('arrive', 'GET') and _matches(
+                    _TWO, request):
+                self.swift.on_step = None
+                call()
+
+        def deleted(step: str, request: fake_swift.Request) -> None:
+            if (step, request.method) == ('answer', 'DELETE') and _matches(
+                    self.record, request):
+                self.swift.on_step = listing
+
+        self.swift.on_step = deleted
+
+    def exists(self) -> bool:
+        controller = getattr(self.control, f'{self.kind[:-1]}_controller')
+        return bool(controller.exists('q', project='p'))
+
+    def test_leaves_what_was_made_anew_before_it_was_over(self) -> None:
+        self.create()
+        self.use()
+        self.at_the_end(self.create)
+
+        self.delete(204)
+
+        self.assertTrue(self.exists())
+        self.assertEqual({'q': 'two'}, self.entries())
+        self.delete(204)
+        self.assertFalse(self.exists())
+
+    def test_without_zaqar_is_a_whole_one_each_time(self) -> None:
+        stages = pipeline.DataDriver(
+            self.api.drivers.conf, self.api.drivers.data, self.control)
+        for _ in range(2):
+            self.create()
+            self.control.catalogue_controller.delete('p', 'q')
+
+            getattr(stages, f'{self.kind[:-1]}_controller').delete(
+                'q', project='p')
+
+            self.assertFalse(self.exists())
 
     def test_that_failed_for_good_is_told_of(self) -> None:
         self.create()
