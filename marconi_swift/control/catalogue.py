@@ -65,17 +65,21 @@ class CatalogueController(storage.CatalogueBase):
     def insert(
         self, project: str | None, queue: str, pool: str | None,
     ) -> None:
-        """Store an entry, or replace it.
+        """Store an entry, unless there is one that can be read.
+
+        Zaqar looks for one, and draws a pool, before it calls this: of those
+        who create a queue meanwhile, the first may have posted to its pool.
+        One that wrote within the same few milliseconds can be replaced; see
+        :meth:`marconi_swift.driver.DataDriver.has_lost`.
 
         :raises zaqar.storage.errors.NoPoolFound: no pool is given. Zaqar
             gives None if those of a flavor all have the weight 0, or if it
             has none.
         """
-        if not isinstance(pool, str):
-            raise errors.NoPoolFound()
-        key = names.scoped(project, queue)
-        self._registry.replace(
-            key, {'project': project, 'queue': queue, 'pool': pool})
+        key, entry = names.scoped(project, queue), _entry(project, queue, pool)
+        if not self._registry.add(key, entry) and not self.exists(
+                project, queue):
+            self._registry.replace(key, entry)
         self._read.forget(key)
 
     def delete(self, project: str | None, queue: str) -> None:
@@ -93,7 +97,9 @@ class CatalogueController(storage.CatalogueBase):
         """
         if not self.exists(project, queue):
             raise errors.QueueNotMapped(queue, project)
-        self.insert(project, queue, pool)
+        key = names.scoped(project, queue)
+        self._registry.replace(key, _entry(project, queue, pool))
+        self._read.forget(key)
 
     def drop_all(self) -> None:
         self._registry.drop_all()
@@ -105,3 +111,11 @@ class CatalogueController(storage.CatalogueBase):
             raise errors.QueueNotMapped(queue, project)
         pool: str = entry['pool']
         return pool
+
+
+def _entry(
+    project: str | None, queue: str, pool: str | None,
+) -> dict[str, Any]:
+    if not isinstance(pool, str):
+        raise errors.NoPoolFound()
+    return {'project': project, 'queue': queue, 'pool': pool}

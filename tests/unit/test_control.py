@@ -523,6 +523,18 @@ class TestCatalogue(ControlTest):
         catalogue.insert('p', 'q', 'one')
         self.assertTrue(catalogue.exists('p', 'q'))
 
+    def test_entries_are_replaced_by_changes_alone(self) -> None:
+        catalogue = self.control.catalogue_controller
+        catalogue.insert('p', 'q', 'one')
+        self.requests()
+
+        catalogue.insert('p', 'q', 'two')
+
+        self.assertEqual(['PUT', 'GET'], self.requests())
+        self.assertEqual('one', catalogue.get('p', 'q')['pool'])
+        catalogue.update('p', 'q', 'two')
+        self.assertEqual('two', catalogue.get('p', 'q')['pool'])
+
 
 class TestElections(ControlTest):
 

@@ -134,6 +134,25 @@ class TestCatalogue(PooledTest):
         self.post('q', 1)
         self.assertEqual([1], self.bodies('q'))
 
+    def test_entries_stay_that_were_made_while_a_pool_was_drawn(self) -> None:
+        self.register('one')
+        self.register('two', weight=0)
+
+        def post(step: str, request: fake_swift.Request) -> None:
+            if (step, request.method) == ('arrive', 'PUT') and _matches(
+                    'marconi:catalogue/.*', request):
+                self.swift.on_step = None
+                for pool, weight in (('one', 0), ('two', 100)):
+                    self.ask(200, 'PATCH', f'pools/{pool}', {
+                        'weight': weight})
+                self.post('q', 'first')
+
+        self.swift.on_step = post
+        self.post('q', 'second')
+
+        self.assertEqual({'q': 'two'}, self.entries())
+        self.assertEqual(['first', 'second'], self.bodies('q'))
+
 
 #: The containers of pool two.
 _TWO = 'two:[^/]*'
@@ -563,7 +582,7 @@ class TestDeadLetters(DeadLettersTest):
             if (step, request.method) == ('answer', 'PUT') and _matches(
                     'marconi:catalogue/.*', request):
                 self.swift.on_step = None
-                self.control.catalogue_controller.insert('p', 'dead', 'two')
+                self.control.catalogue_controller.update('p', 'dead', 'two')
 
         self.swift.on_step = register
 
