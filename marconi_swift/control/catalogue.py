@@ -26,6 +26,7 @@ from zaqar.storage import errors
 
 from marconi_swift import cache
 from marconi_swift import names
+from marconi_swift.control import openings
 from marconi_swift.control import registry
 
 
@@ -40,6 +41,7 @@ class CatalogueController(storage.CatalogueBase):
         self._registry: registry.Registry = driver.registry(self.KIND)
         # The pools, by keys of the registry.
         self._read: cache.Cache[str, str] = driver.caches[self.KIND]
+        self._openings: openings.Openings = driver.openings
 
     def list(self, project: str | None) -> Iterator[dict[str, Any]]:
         """Iterate over a project's entries by the names of its queues."""
@@ -108,6 +110,8 @@ class CatalogueController(storage.CatalogueBase):
     def _load(self, project: str | None, queue: str) -> str:
         entry = self._registry.read(names.scoped(project, queue))
         if entry is None:
+            # Zaqar makes the virtual pool next.
+            self._openings.expect_virtual()
             raise errors.QueueNotMapped(queue, project)
         pool: str = entry['pool']
         return pool

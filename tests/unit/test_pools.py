@@ -20,6 +20,8 @@ from typing import Any
 import fixtures
 import testtools
 from testtools import matchers
+from zaqar.common import errors as zaqar_errors
+from zaqar.storage import errors
 from zaqar.storage import pipeline
 from zaqar.storage import pooling
 from zaqar.storage import utils
@@ -718,6 +720,13 @@ class OpeningTest(testtools.TestCase):
     def virtual(self) -> Any:
         return self.catalogue.get_default_pool(use_listing=False)
 
+    def lookup(self) -> Any:
+        """Do what Zaqar does for a queue that is in no pool."""
+        self.assertRaises(
+            errors.QueueNotMapped,
+            self.control.catalogue_controller.get, 'p', 'q')
+        return self.virtual()
+
     def meanwhile(
         self, step: Callable[[], Any], *, before: bool = True,
     ) -> None:
@@ -792,6 +801,28 @@ class TestOpening(OpeningTest):
         self.virtual()
 
         self.assert_is('one', self.catalogue.get_driver('one'))
+
+    def test_of_the_virtual_pool_after_one_of_another_driver(self) -> None:
+        self.control.pools_controller.create(
+            'theirs', 1, 'swift://theirs', flavor='theirs')
+        self.assertNotIsInstance(
+            self.catalogue.get_driver('theirs')._storage, driver.DataDriver)
+
+        self.assert_is('marconi', self.lookup())
+
+        utils.dynamic_conf('swift://tried', {}, conf=self.conf)
+        self.assert_is('marconi', self.lookup())
+
+    def test_of_another_driver_while_the_virtual_pool_is_used(self) -> None:
+        self.control.pools_controller.create(
+            'theirs', 1, 'swift://theirs', flavor='theirs')
+        self.meanwhile(self.lookup)
+
+        self.assertRaises(zaqar_errors.InvalidDriver,
+                          self.catalogue.get_driver, 'theirs')
+
+        self.assertNotIsInstance(
+            self.catalogue.get_driver('theirs')._storage, driver.DataDriver)
 
     def test_apart_from_others_takes_nothing_from_them(self) -> None:
         self.control.pools_controller.get('two', detailed=True)
