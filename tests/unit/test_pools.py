@@ -543,6 +543,22 @@ class TestDeadLetters(DeadLettersTest):
         self.assertEqual([], self.claim())
         self.assertEqual([1], self.bodies('dead'))
 
+    def test_stay_if_their_queue_was_not_made_to_the_end(self) -> None:
+        self.register('two')
+        self.fail('PUT', 'marconi:elections/.*')
+        self.ask(503, 'PUT', 'queues/dead', {})
+        self.register('one')
+        self.only('one')
+        self.create()
+        self.post('q', 1)
+
+        self.assert_stays()
+
+        self.assertEqual({'q': 'one', 'dead': 'two'}, self.entries())
+        self.ask(204, 'DELETE', 'queues/dead')
+        self.assertEqual([], self.claim())
+        self.assertEqual([1], self.bodies('dead'))
+
     def test_are_found_where_a_former_release_put_them(self) -> None:
         self.register('one')
         self.create()
