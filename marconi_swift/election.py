@@ -149,7 +149,7 @@ class _Candidate:
         if not self._is_named(store, self._first, me):
             return None
         if not self._enter(store, self._second, me):
-            self._clear(self._first)
+            self._give_back(self._first)
             self._check(store, self._second)
             return None
         # A winner leaves the gates when its record is there. So, if they
@@ -168,12 +168,15 @@ class _Candidate:
         return True
 
     def leave(self) -> None:
-        """Clear the gates that still name us, once the record is there.
+        """Clear the gates that still name us, once the record is there."""
+        self._give_back(*self._entered)
+
+    def _give_back(self, *gates: str) -> None:
+        """Clear gates that name us.
 
         What can not be cleared becomes void by itself.
         """
-        for outcome in self._elections.store.outcomes(
-                self._clear, list(self._entered)):
+        for outcome in self._elections.store.outcomes(self._clear, gates):
             if isinstance(outcome, Exception):
                 LOG.info('A gate in container %(container)s is left to '
                          "Swift's expirer: %(error)s", {

@@ -26,6 +26,7 @@ from zaqar.storage import errors
 
 from marconi_swift import cache
 from marconi_swift import names
+from marconi_swift.control import openings
 from marconi_swift.control import registry
 
 
@@ -40,6 +41,7 @@ class CatalogueController(storage.CatalogueBase):
         self._registry: registry.Registry = driver.registry(self.KIND)
         # The pools, by keys of the registry.
         self._read: cache.Cache[str, str] = driver.caches[self.KIND]
+        self._openings: openings.Openings = driver.openings
 
     def list(self, project: str | None) -> Iterator[dict[str, Any]]:
         """Iterate over a project's entries by the names of its queues."""
@@ -65,17 +67,21 @@ class CatalogueController(storage.CatalogueBase):
     def insert(
         self, project: str | None, queue: str, pool: str | None,
     ) -> None:
-        """Store an entry, or replace it.
+        """Store an entry, unless there is one that can be read.
+
+        Zaqar looks for one, and draws a pool, before it calls this: of those
+        who create a queue meanwhile, the first may have posted to its pool.
+        One that wrote within the same few milliseconds can be replaced; see
+        :meth:`marconi_swift.driver.DataDriver.has_lost`.
 
         :raises zaqar.storage.errors.NoPoolFound: no pool is given. Zaqar
             gives None if those of a flavor all have the weight 0, or if it
             has none.
         """
-        if not isinstance(pool, str):
-            raise errors.NoPoolFound()
-        key = names.scoped(project, queue)
-        self._registry.replace(
-            key, {'project': project, 'queue': queue, 'pool': pool})
+        key, entry = names.scoped(project, queue), _entry(project, queue, pool)
+        if not self._registry.add(key, entry) and not self.exists(
+                project, queue):
+            self._registry.replace(key, entry)
         self._read.forget(key)
 
     def delete(self, project: str | None, queue: str) -> None:
@@ -93,7 +99,9 @@ class CatalogueController(storage.CatalogueBase):
         """
         if not self.exists(project, queue):
             raise errors.QueueNotMapped(queue, project)
-        self.insert(project, queue, pool)
+        key = names.scoped(project, queue)
+        self._registry.replace(key, _entry(project, queue, pool))
+        self._read.forget(key)
 
     def drop_all(self) -> None:
         self._registry.drop_all()
@@ -102,6 +110,16 @@ class CatalogueController(storage.CatalogueBase):
     def _load(self, project: str | None, queue: str) -> str:
         entry = self._registry.read(names.scoped(project, queue))
         if entry is None:
+            # Zaqar makes the virtual pool next.
+            self._openings.expect_virtual()
             raise errors.QueueNotMapped(queue, project)
         pool: str = entry['pool']
         return pool
+
+
+def _entry(
+    project: str | None, queue: str, pool: str | None,
+) -> dict[str, Any]:
+    if not isinstance(pool, str):
+        raise errors.NoPoolFound()
+    return {'project': project, 'queue': queue, 'pool': pool}

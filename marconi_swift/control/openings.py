@@ -37,14 +37,27 @@ class Openings:
 
     def __init__(self, conf: Any) -> None:
         self._conf = conf
-        self._configured = options.configured(conf) if (
-            isinstance(conf, cfg.ConfigOpts) and conf.pooling) else {}
+        pooling = isinstance(conf, cfg.ConfigOpts) and conf.pooling
+        self._configured = options.configured(conf) if pooling else {}
+        self._driver = conf.drivers.message_store if pooling else None
         self._thread = threading.local()
 
     def expect(self, pool: Mapping[str, Any]) -> None:
         """Take it that this thread opens the pool if it opens one next."""
         self._thread.told = {
             **self._configured, **pool['options'], 'uri': pool['uri']}
+
+    def expect_virtual(self) -> None:
+        """Let Zaqar find which driver the virtual pool is of.
+
+        It takes that of the pool which was opened or tried last, whatever
+        ``zaqar.conf`` says. A thread that is just opening a pool of another
+        driver is given ours now, which refuses its URI; the next try opens
+        it.
+        """
+        if self._driver not in (None, self._conf.drivers.message_store):
+            self._conf.set_override(
+                'message_store', self._driver, group='drivers')
 
     def told(self, conf: Any) -> Mapping[str, Any]:
         """Of which options a store is made that this thread makes just now.

@@ -17,6 +17,7 @@ One container holds one kind of record. A record's object name is that of
 its kind has, is not a record: it is told of in the log, left out and kept.
 """
 
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 import itertools
@@ -91,6 +92,20 @@ class Registry:
         _check(name)
         self._put(self._store, name, record)
 
+    def add(self, name: str, record: dict[str, Any]) -> bool:
+        """Store a record unless there is something; whether this call did.
+
+        Cheaper than :meth:`create`: of those who call this at the same
+        moment more than one can be told True, and the record is the last
+        one's.
+
+        :raises marconi_swift.acceptable.Unacceptable: the name is empty.
+        """
+        _check(name)
+        return self._put(
+            self._store, name, record, unless_there=True,
+        ) is objects.Outcome.DONE
+
     def read(self, name: str) -> dict[str, Any] | None:
         """Return a record that the caller may change, or None."""
         stored = self._store.read(self._container, name, newest=True)
@@ -161,15 +176,22 @@ class Registry:
 
     def _put(
         self, store: objects.ObjectStore, name: str, record: dict[str, Any],
-    ) -> None:
+        *, unless_there: bool = False,
+    ) -> objects.Outcome:
         """Write into the container, making it if it is not there."""
+        write: Callable[..., objects.Outcome] = (
+            store.create if unless_there else store.replace)
+
         def put() -> objects.Outcome:
-            return store.prevail(lambda: store.replace(
+            return store.prevail(lambda: write(
                 self._container, name, content_type=_CONTENT_TYPE,
                 body=_dump(record)))
 
-        if put() is objects.Outcome.MISSING:
-            store.insist(self._container, self._elections.policy, put)
+        outcome = put()
+        if outcome is objects.Outcome.MISSING:
+            outcome = store.insist(
+                self._container, self._elections.policy, put)
+        return outcome
 
     def _load(self, stored: objects.StoredObject) -> dict[str, Any] | None:
         try:

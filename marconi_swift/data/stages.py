@@ -67,14 +67,21 @@ class _Handler:
         first of several goes last: it says which there are.
 
         :returns: True, so that Zaqar does not go on to the controller behind
-            this stage: by then, its record may be that of a new queue.
+            this stage: by then, its record may be that of a new queue. With
+            pooling it goes there all the same, and next.
         :raises zaqar.storage.errors.ConnectionError: something is left.
         """
+        # Of another's management store, the controller can not be told.
+        done = getattr(self._controller, 'done', lambda *_: None)
+        # One that nobody came for, as after this was called without Zaqar.
+        done(None)
         try:
             self._delete(name, project)
         except Exception:
             self._put_back(name, project)
             raise
+        if self._driver.conf.pooling:
+            done(name, project)
         return True
 
     def _delete(self, name: str, project: str | None) -> None:

@@ -293,30 +293,50 @@ class SubscriptionController(storage.Subscription):
         self, container: str, subscription: records.Subscription,
     ) -> bool:
         """Store a subscription whose subscriber has none, or return False."""
-        subscriber = subscription.subscriber
-
         def write(store: objects.ObjectStore) -> None:
-            holder = names.subscriber(subscriber)
-            self._insist(store, container, lambda: store.replace(
-                container, holder, content_type=subscription.holder_type(),
-                body=subscription.id.encode(),
-                delete_at=subscription.delete_at))
+            self._put_holder(store, container, subscription)
             store.check_time()
             self._put(store, container, subscription)
 
-        stored: bool = self._elections.once(
+        return self._if_first(container, subscription, write)
+
+    def _if_first(
+        self, container: str, subscription: records.Subscription,
+        write: Callable[[objects.ObjectStore], None],
+    ) -> bool:
+        """Write something if no subscription of the subscriber is held."""
+        subscriber = subscription.subscriber
+        written: bool = self._elections.once(
             f'{container}/{names.subscriber(subscriber)}',
             lambda: self._of(container, subscriber) is not None, write)
-        return stored
+        return written
+
+    def _put_holder(
+        self, store: objects.ObjectStore, container: str,
+        subscription: records.Subscription,
+    ) -> None:
+        holder = names.subscriber(subscription.subscriber)
+        self._insist(store, container, lambda: store.replace(
+            container, holder, content_type=subscription.holder_type(),
+            body=subscription.id.encode(),
+            delete_at=subscription.delete_at))
 
     def _hold(
         self, container: str, subscription: records.Subscription,
     ) -> None:
-        """Let what says whose a subscription is last as long as that."""
-        self._store.prevail(lambda: self._store.annotate(
+        """Let what says whose a subscription is last as long as that.
+
+        If that was lost, its subscriber could get a second one.
+        """
+        outcome = self._store.prevail(lambda: self._store.annotate(
             container, names.subscriber(subscription.subscriber),
             content_type=subscription.holder_type(),
             delete_at=subscription.delete_at))
+        if outcome is objects.Outcome.MISSING:
+            self._if_first(
+                container, subscription,
+                lambda store: self._put_holder(
+                    store, container, subscription))
 
     def _hold_as_long(
         self, container: str, subscription: records.Subscription,

@@ -344,6 +344,8 @@ class PoolMachine(_Machine):
             _exact(errors.QueueNotMapped if missing else None))
         if how == 'delete':
             self.entries.pop(key, None)
+        elif how == 'insert':
+            self.entries.setdefault(key, pool)
         elif not missing:
             self.entries[key] = pool
         assert [(each['queue'], each['pool'])

@@ -174,6 +174,24 @@ class TestElections(ElectionTest):
                    and str(request.name).endswith('/2')]
         self.assertEqual(1, len(entered))
 
+    def test_go_on_if_a_gate_can_not_be_given_back(self) -> None:
+        def enter_second() -> None:
+            [gate] = [request for request in self.swift.requests
+                      if request.method == 'PUT']
+            self.swift.request(
+                'PUT', gate.container, str(gate.name)[:-1] + '2', headers={
+                    'X-Object-Meta-Owner': 'another',
+                    'X-Delete-At': gate.headers['x-delete-at']})
+
+        self.swift.requests.clear()
+        self.swift.faults.append(fake_swift.Fault(
+            1, 'before', 503, lambda request: request.method == 'DELETE'))
+        self.meanwhile(enter_second, 'answer', lambda request: (
+            request.method == 'PUT' and str(request.name).endswith('/1')))
+
+        self.assertTrue(self.create({'by': 'me'}))
+        self.assertTrue(self.swift.faults[0].fired)
+
 
 class TestSubscriptions(ElectionTest):
     """What is written by who won has two parts."""

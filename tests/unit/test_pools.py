@@ -21,7 +21,9 @@ import fixtures
 import testtools
 from testtools import matchers
 from zaqar.common import cache
+from zaqar.common import errors as zaqar_errors
 from zaqar.storage import errors
+from zaqar.storage import pipeline
 from zaqar.storage import pooling
 from zaqar.storage import utils
 
@@ -159,6 +161,25 @@ class TestCatalogue(PooledTest):
         self.post('q', 1)
         self.assertEqual([1], self.bodies('q'))
 
+    def test_entries_stay_that_were_made_while_a_pool_was_drawn(self) -> None:
+        self.register('one')
+        self.register('two', weight=0)
+
+        def post(step: str, request: fake_swift.Request) -> None:
+            if (step, request.method) == ('arrive', 'PUT') and _matches(
+                    'marconi:catalogue/.*', request):
+                self.swift.on_step = None
+                for pool, weight in (('one', 0), ('two', 100)):
+                    self.ask(200, 'PATCH', f'pools/{pool}', {
+                        'weight': weight})
+                self.post('q', 'first')
+
+        self.swift.on_step = post
+        self.post('q', 'second')
+
+        self.assertEqual({'q': 'two'}, self.entries())
+        self.assertEqual(['first', 'second'], self.bodies('q'))
+
 
 #: The containers of pool two.
 _TWO = 'two:[^/]*'
@@ -251,6 +272,49 @@ class TestDeletion(PooledTest):
         self.delete(503)
 
         self.assertEqual({'q': 'one'}, self.entries())
+
+    def at_the_end(self, call: Callable[[], Any]) -> None:
+        """Have something done before it is listed what is left."""
+        def listing(step: str, request: fake_swift.Request) -> None:
+            if (step, request.method) == ('arrive', 'GET') and _matches(
+                    _TWO, request):
+                self.swift.on_step = None
+                call()
+
+        def deleted(step: str, request: fake_swift.Request) -> None:
+            if (step, request.method) == ('answer', 'DELETE') and _matches(
+                    self.record, request):
+                self.swift.on_step = listing
+
+        self.swift.on_step = deleted
+
+    def exists(self) -> bool:
+        controller = getattr(self.control, f'{self.kind[:-1]}_controller')
+        return bool(controller.exists('q', project='p'))
+
+    def test_leaves_what_was_made_anew_before_it_was_over(self) -> None:
+        self.create()
+        self.use()
+        self.at_the_end(self.create)
+
+        self.delete(204)
+
+        self.assertTrue(self.exists())
+        self.assertEqual({'q': 'two'}, self.entries())
+        self.delete(204)
+        self.assertFalse(self.exists())
+
+    def test_without_zaqar_is_a_whole_one_each_time(self) -> None:
+        stages = pipeline.DataDriver(
+            self.api.drivers.conf, self.api.drivers.data, self.control)
+        for _ in range(2):
+            self.create()
+            self.control.catalogue_controller.delete('p', 'q')
+
+            getattr(stages, f'{self.kind[:-1]}_controller').delete(
+                'q', project='p')
+
+            self.assertFalse(self.exists())
 
     def test_that_failed_for_good_is_told_of(self) -> None:
         self.create()
@@ -504,6 +568,22 @@ class TestDeadLetters(DeadLettersTest):
         self.assertEqual([], self.claim())
         self.assertEqual([1], self.bodies('dead'))
 
+    def test_stay_if_their_queue_was_not_made_to_the_end(self) -> None:
+        self.register('two')
+        self.fail('PUT', 'marconi:elections/.*')
+        self.ask(503, 'PUT', 'queues/dead', {})
+        self.register('one')
+        self.only('one')
+        self.create()
+        self.post('q', 1)
+
+        self.assert_stays()
+
+        self.assertEqual({'q': 'one', 'dead': 'two'}, self.entries())
+        self.ask(204, 'DELETE', 'queues/dead')
+        self.assertEqual([], self.claim())
+        self.assertEqual([1], self.bodies('dead'))
+
     def test_are_found_where_a_former_release_put_them(self) -> None:
         self.register('one')
         self.create()
@@ -545,7 +625,7 @@ class TestDeadLetters(DeadLettersTest):
             if (step, request.method) == ('answer', 'PUT') and _matches(
                     'marconi:catalogue/.*', request):
                 self.swift.on_step = None
-                self.control.catalogue_controller.insert('p', 'dead', 'two')
+                self.control.catalogue_controller.update('p', 'dead', 'two')
 
         self.swift.on_step = register
 
@@ -681,6 +761,13 @@ class OpeningTest(testtools.TestCase):
     def virtual(self) -> Any:
         return self.catalogue.get_default_pool(use_listing=False)
 
+    def lookup(self) -> Any:
+        """Do what Zaqar does for a queue that is in no pool."""
+        self.assertRaises(
+            errors.QueueNotMapped,
+            self.control.catalogue_controller.get, 'p', 'q')
+        return self.virtual()
+
     def meanwhile(
         self, step: Callable[[], Any], *, before: bool = True,
     ) -> None:
@@ -755,6 +842,28 @@ class TestOpening(OpeningTest):
         self.virtual()
 
         self.assert_is('one', self.catalogue.get_driver('one'))
+
+    def test_of_the_virtual_pool_after_one_of_another_driver(self) -> None:
+        self.control.pools_controller.create(
+            'theirs', 1, 'swift://theirs', flavor='theirs')
+        self.assertNotIsInstance(
+            self.catalogue.get_driver('theirs')._storage, driver.DataDriver)
+
+        self.assert_is('marconi', self.lookup())
+
+        utils.dynamic_conf('swift://tried', {}, conf=self.conf)
+        self.assert_is('marconi', self.lookup())
+
+    def test_of_another_driver_while_the_virtual_pool_is_used(self) -> None:
+        self.control.pools_controller.create(
+            'theirs', 1, 'swift://theirs', flavor='theirs')
+        self.meanwhile(self.lookup)
+
+        self.assertRaises(zaqar_errors.InvalidDriver,
+                          self.catalogue.get_driver, 'theirs')
+
+        self.assertNotIsInstance(
+            self.catalogue.get_driver('theirs')._storage, driver.DataDriver)
 
     def test_apart_from_others_takes_nothing_from_them(self) -> None:
         self.control.pools_controller.get('two', detailed=True)

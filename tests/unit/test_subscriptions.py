@@ -295,6 +295,19 @@ class TestUpdates(SubscriptionTest):
 
         self.assertIsNone(self.create(subscriber))
 
+    def test_of_the_ttl_keep_others_out_again(self) -> None:
+        """What kept them out was lost."""
+        self.drivers.data.account.store.delete(
+            names.subscriptions('marconi', 'p', 'q'),
+            names.subscriber('http://me'))
+
+        self.update(self.made, ttl=100_000)
+
+        self.later(90_000)
+        self.assertIsNone(self.create())
+        self.assertEqual(self.made, self.subscriptions.get_with_subscriber(
+            'q', 'http://me', project='p')['id'])
+
     def test_beside_a_deletion_make_no_second_one(self) -> None:
         another = self.another()
         made: list[str] = []

@@ -691,7 +691,7 @@ class TestPools(SweepingTest):
         self.assertFalse(self.has_lost())
 
     def test_have_lost_nothing_that_nobody_knows_the_place_of(self) -> None:
-        self.catalogue.insert('p', 'q', 'a pool that is gone')
+        self.catalogue.update('p', 'q', 'a pool that is gone')
         self.assertFalse(self.has_lost())
         self.catalogue.delete('p', 'q')
         self.assertFalse(self.has_lost())
