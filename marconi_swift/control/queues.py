@@ -108,10 +108,12 @@ class _Controller:
     def _get(
         self, name: str, project: str | None = None,
     ) -> dict[str, Any]:
-        """Return the metadata as they are stored; none if it is not there."""
+        """As :meth:`get_metadata`; none if it is not there.
+
+        Zaqar's notifier asks for them with each post.
+        """
         try:
-            return Metadata(names.scoped(project, name),
-                            self._load(name, project))
+            return self.get_metadata(name, project)
         except self.Missing:
             return {}
 

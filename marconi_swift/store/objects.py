@@ -589,7 +589,8 @@ class ObjectStore:
         if answer.response.status != 404 or not self._is_looked_up(
                 container if name else None):
             return answer
-        self.check_time()
+        if method not in ('GET', 'HEAD'):
+            self.check_time()
         again = self._ask(method, container, name, **kwargs)
         return retry.Answer(
             again.response, answer.repeated or again.repeated)

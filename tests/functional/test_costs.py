@@ -66,7 +66,7 @@ COSTS = {
     'list 10 subscriptions': (1, 10),
     'list 10 subscriptions again': (1,),
     'delete a subscription': (1, 1),
-    'post 1 message to 30 subscribers': (1, 1, 1),
+    'post 1 message to 30 subscribers': (1, 1),
     'count 520 messages': (1,),
     'post 20 messages': (20,),
     'post 20 messages to a queue of which nothing is known': (20,),

@@ -446,6 +446,10 @@ class TestListings(SubscriptionTest):
         self.assertEqual(3, self.requests().count('GET'))
 
     def test_of_a_queue_without_any_cost_one_request(self) -> None:
+        """Once it is known that Swift finds the account."""
+        self.pages()
+        self.requests()
+
         self.assertEqual([[]], self.pages())
         self.assertEqual(['GET'], self.requests())
 
