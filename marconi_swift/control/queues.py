@@ -35,10 +35,6 @@ from marconi_swift import acceptable
 from marconi_swift import cache
 from marconi_swift import names
 from marconi_swift.control import registry
-from marconi_swift.store import errors as store_errors
-
-#: How often changes that were undone are made again before that is an error.
-_ROUNDS = 5
 
 
 class Metadata(dict[str, Any]):
@@ -61,8 +57,12 @@ class Metadata(dict[str, Any]):
 
         Of keys that somebody else changed meanwhile, too, these win.
         """
-        return _mixed(
-            stored, self, _changed(json.loads(self._text), self))
+        read = json.loads(self._text)
+        # As JSON: to Python, 1 and true are the same.
+        changes = {key: value for key, value in self.items()
+                   if key not in read or _json(read[key]) != _json(value)}
+        return {key: value for key, value in {**stored, **changes}.items()
+                if key in self or key not in read}
 
 
 class _Controller:
@@ -141,15 +141,11 @@ class _Controller:
         at most, which is waited for.
 
         Of those that :meth:`get_metadata` returned, what the caller changed
-        is replaced, and what somebody else changed since then stays. Who
-        read them before that and writes after it undoes it: that is looked
-        for when the time is over, and the changes are made again. The last
-        writer of a key wins: a queue that is deleted at the same moment can
-        be there again.
+        is replaced, and what somebody else changed since then stays. The
+        last writer wins: a queue that is deleted at the same moment can be
+        there again.
 
         :raises zaqar.storage.errors.DoesNotExist: it is not there.
-        :raises marconi_swift.store.errors.SwiftError: others undid the
-            changes each time.
         :raises marconi_swift.acceptable.Unacceptable: as :meth:`create`.
         """
         acceptable.check(metadata, 'the metadata')
@@ -158,29 +154,9 @@ class _Controller:
         if record is None:
             self._read.forget(key)
             raise self.Missing(name, project)
-        if not isinstance(metadata, Metadata) or metadata.of != key:
-            self._replace(key, {**record, 'metadata': metadata})
-            return
-        before = record['metadata']
-        wanted = metadata.changed_on(before)
-        changed = _changed(before, wanted)
-        left = changed
-        for _ in range(_ROUNDS):
-            self._replace(key, {**record, 'metadata': _mixed(
-                record['metadata'], wanted, left)})
-            record = self._registry.read(key)
-            if record is None:
-                return
-            others = _changed(before, record['metadata'])
-            left = [each for each in changed if each not in others]
-            if not left:
-                return
-        raise store_errors.SwiftError(
-            f'Others undid a change of the metadata of {name} each time.')
-
-    def _replace(self, key: str, record: dict[str, Any]) -> None:
-        """Store a record, and wait until nobody remembers another."""
-        self._registry.replace(key, record)
+        if isinstance(metadata, Metadata) and metadata.of == key:
+            metadata = metadata.changed_on(record['metadata'])
+        self._registry.replace(key, {**record, 'metadata': metadata})
         self._read.forget(key)
         time.sleep(self._cache_time)
 
@@ -255,23 +231,6 @@ def _is(stored: Any, wanted: Any) -> bool:
     """
     return bool(stored == wanted) and (
         isinstance(stored, bool) == isinstance(wanted, bool))
-
-
-def _changed(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """The keys in which metadata differ."""
-    # As JSON: to Python, 1 and true are the same.
-    return [key for key in {**old, **new}
-            if (key in old) != (key in new)
-            or _json(old.get(key)) != _json(new.get(key))]
-
-
-def _mixed(
-    stored: dict[str, Any], wanted: dict[str, Any], keys: list[str],
-) -> dict[str, Any]:
-    """What is stored, with these keys as they are wanted, or without them."""
-    changes = {key: wanted[key] for key in keys if key in wanted}
-    return {key: value for key, value in {**stored, **changes}.items()
-            if key in wanted or key not in keys}
 
 
 def _json(value: Any) -> str:

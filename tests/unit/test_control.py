@@ -190,51 +190,6 @@ class TestQueues(ControlTest):
 
         self.assertEqual({'a': 2, 'd': 1, 'e': 2}, self.queues.get('q', 'p'))
 
-    def undo(self, times: int, **others: int) -> None:
-        """Have somebody write so often what was read before."""
-        registry, key = self.control.registry('queues'), names.scoped('p', 'q')
-        record = registry.read(key)
-        left = iter(range(times))
-
-        def write(seconds: float) -> None:
-            for _ in itertools.islice(left, 1):
-                registry.replace(key, {**record, 'metadata': {
-                    **record['metadata'], **others}})
-
-        self.useFixture(fixtures.MonkeyPatch('time.sleep', write))
-
-    def test_metadata_that_others_undo_are_changed_again(self) -> None:
-        for times in (1, 4):
-            self.queues.set_metadata('q', {'a': 1, 'c': 1, 'd': 1}, 'p')
-            metadata = self.queues.get_metadata('q', 'p')
-            metadata.update(a=2, d=2)
-            del metadata['c']
-            self.undo(times, b=1, d=3)
-
-            self.queues.set_metadata('q', metadata, 'p')
-
-            # Of what both changed, the last one's is left.
-            self.assertEqual(
-                {'a': 2, 'b': 1, 'd': 3}, self.queues.get('q', 'p'))
-
-    def test_metadata_that_others_undo_each_time_are_an_error(self) -> None:
-        metadata = self.queues.get_metadata('q', 'p')
-        metadata['a'] = 2
-        self.undo(5)
-
-        self.assertRaises(store_errors.SwiftError,
-                          self.queues.set_metadata, 'q', metadata, 'p')
-
-    def test_metadata_of_what_is_deleted_meanwhile_stay_away(self) -> None:
-        metadata = self.queues.get_metadata('q', 'p')
-        metadata['a'] = 2
-        self.useFixture(fixtures.MonkeyPatch(
-            'time.sleep', lambda seconds: self.queues.delete('q', 'p')))
-
-        self.queues.set_metadata('q', metadata, 'p')
-
-        self.assertFalse(self.queues.exists('q', 'p'))
-
     def test_metadata_that_were_changed_are_known_everywhere(self) -> None:
         others = self.another().queue_controller
         self.assertEqual({'a': 1}, others.get_metadata('q', 'p'))
