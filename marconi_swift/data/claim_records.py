@@ -120,7 +120,6 @@ class ClaimRecords:
         container, name = self._place(claim.id)
 
         def write() -> objects.Outcome:
-            # EXISTS is our own first try, or that it was given up.
             return self.store.prevail(lambda: self.store.create(
                 container, name, body=claim.body(),
                 content_type=claim.content_type(), delete_at=claim.delete_at))
@@ -129,7 +128,11 @@ class ClaimRecords:
         if outcome is objects.Outcome.MISSING:
             # Gates are made with their containers, but of other parts.
             outcome = self.store.insist(container, self.policy, write)
-        if outcome not in (objects.Outcome.DONE, objects.Outcome.EXISTS):
+        if outcome is objects.Outcome.EXISTS and self.renew(claim):
+            # Our own first try, of which we heard nothing, may have reached
+            # one replica alone. Most of them took this.
+            return
+        if outcome is not objects.Outcome.DONE:
             raise errors.SwiftError(
                 f'Claim {claim.id} could not be recorded in container '
                 f'{container}: {outcome.value}.')

@@ -191,11 +191,7 @@ class SubscriptionController(storage.Subscription):
         self._put(self._store, container, new)
         if new.expires > old.expires:
             self._hold_as_long(container, new)
-        holder = self._of(container, new.subscriber)
-        if holder is not None and holder.id != new.id:
-            # It was deleted meanwhile, and its subscriber has another.
-            self._store.delete(container, names.subscription(new.id))
-            raise errors.SubscriptionDoesNotExist(new.id)
+        self._check_holder(container, new)
 
     def exists(
         self, queue: str, subscription_id: str, project: str | None = None,
@@ -332,11 +328,23 @@ class SubscriptionController(storage.Subscription):
             container, names.subscriber(subscription.subscriber),
             content_type=subscription.holder_type(),
             delete_at=subscription.delete_at))
-        if outcome is objects.Outcome.MISSING:
-            self._if_first(
-                container, subscription,
-                lambda store: self._put_holder(
-                    store, container, subscription))
+        if outcome is objects.Outcome.MISSING and not self._if_first(
+                container, subscription, lambda store: self._put_holder(
+                    store, container, subscription)):
+            self._check_holder(container, subscription)
+
+    def _check_holder(
+        self, container: str, subscription: records.Subscription,
+    ) -> None:
+        """Remove a subscription whose subscriber has another meanwhile.
+
+        :raises zaqar.storage.errors.SubscriptionDoesNotExist: he has.
+        """
+        holder = self._of(container, subscription.subscriber)
+        if holder is not None and holder.id != subscription.id:
+            self._store.delete(
+                container, names.subscription(subscription.id))
+            raise errors.SubscriptionDoesNotExist(subscription.id)
 
     def _hold_as_long(
         self, container: str, subscription: records.Subscription,

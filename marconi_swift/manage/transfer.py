@@ -78,15 +78,19 @@ class Export(commands.OnQueue, command.Command):
 def _written(path: str) -> Iterator[TextIO]:
     """Open a file for writing, which appears when it is whole.
 
-    What is no file, such as a device or a pipe, is written to as it is.
+    What is no file, such as a device or a pipe, is written to as it is; so
+    is what a descriptor leads to, as ``/dev/stdout`` does, which may be a
+    file that others write to.
     """
     if path == '-':
         yield sys.stdout
         sys.stdout.flush()
         return
     place = pathlib.Path(path)
-    if place.exists() and not place.is_file():
-        with open(place, 'w', encoding='utf-8') as file:
+    if place.exists() and (
+            not place.is_file() or place.is_relative_to('/dev')
+            or place.is_relative_to('/proc')):
+        with open(place, 'a', encoding='utf-8') as file:
             yield file
         return
     with _replaced(place) as file:
@@ -113,7 +117,11 @@ def _replaced(path: pathlib.Path) -> Iterator[TextIO]:
     except BaseException:
         os.unlink(partial)
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        folder = os.open(path.parent, os.O_RDONLY)
+    except PermissionError:
+        # Whoever may write there need not be allowed to look.
+        return
     try:
         os.fsync(folder)
     finally:
@@ -253,10 +261,12 @@ def _acceptable(
         page that it is of.
     """
     for each in messages:
-        try:
-            acceptable.check(each.message.body, 'its body')
-        except acceptable.Unacceptable as exc:
-            raise archive.BadFile(f'Line {each.number}: {exc}') from exc
+        # What has expired is not posted.
+        if each.message.left:
+            try:
+                acceptable.check(each.message.body, 'its body')
+            except acceptable.Unacceptable as exc:
+                raise archive.BadFile(f'Line {each.number}: {exc}') from exc
         yield each
 
 

@@ -75,6 +75,7 @@ Credentials   {keystone.clouds}
 A first session, to paste into another terminal:
 
   export OS_CLIENT_CONFIG_FILE={keystone.clouds} OS_CLOUD=demo
+  export no_proxy=127.0.0.1
   openstack messaging queue create greetings
   openstack messaging message post --client-id {client} \\
       greetings '[{{"ttl": 300, "body": "hi"}}]'

@@ -345,6 +345,11 @@ def _translated(
 def _why(error: Exception) -> str:
     """What an error is, and what the operating system or TLS said to it."""
     kind = type(error).__name__
+    distrust = _behind(error, ssl.SSLCertVerificationError)
+    if distrust is not None:
+        # What follows a comma is the name that the certificate is not for.
+        message = str(getattr(distrust, 'verify_message', distrust))
+        return f'{kind}: {message.partition(",")[0]}'
     said = _behind(error, OSError)
     while isinstance(said, OSError) and not said.strerror:
         said = _behind(said.__cause__ or said.__context__, OSError)

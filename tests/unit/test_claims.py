@@ -554,6 +554,38 @@ class TestClaim(ClaimTest):
         self.assertEqual(
             [posted], [message['id'] for message in self.claim()[1]])
 
+    def test_whose_record_may_be_on_one_replica_is_confirmed(self) -> None:
+        """One that had the first try refuses the second for all."""
+        drivers = self.useFixture(conf.FakeDrivers(retries=1))
+        drivers.swift.clock = records.now
+        drivers.control.queue_controller.create('q', project='p')
+        drivers.data.message_controller.post(
+            'q', [{'ttl': 7200, 'body': 1}], None, project='p')
+
+        def of_record(method: str, request: fake_swift.Request) -> bool:
+            return request.method == method and (
+                request.name or '').startswith('claim/')
+
+        def claim() -> str | None:
+            return drivers.data.claim_controller.create(
+                'q', {'ttl': 3600, 'grace': _GRACE}, project='p')[0]
+
+        def lose(*replies: tuple[int, int]) -> None:
+            drivers.swift.faults[:] = [
+                fake_swift.Fault(1, 'after', 503, functools.partial(
+                    of_record, 'PUT')),
+                *(fake_swift.Fault(number, 'before', status, functools.partial(
+                    of_record, 'POST')) for number, status in replies)]
+
+        lose((1, 404), (2, 404))
+        self.assertRaises(errors.ConnectionError, claim)
+
+        self.pass_time(60)
+        lose()
+        self.assertIsNotNone(claim())
+        self.assertEqual(['PUT', 'PUT', 'POST'], [
+            request.method for request in drivers.swift.requests[-3:]])
+
     def test_that_took_too_long_is_not_recorded(self) -> None:
         """Who died at that would hide the messages for its ttl."""
         self.useFixture(fixtures.MonkeyPatch('time.monotonic', records.now))

@@ -280,6 +280,22 @@ class TestErrors(TransportTest):
 
             self.assertEqual(expected, str(found))
 
+    def test_name_nobody_that_a_certificate_is_not_for(self) -> None:
+        distrust = ssl.SSLCertVerificationError(1, 'failed')
+        distrust.verify_message = (
+            'Hostname mismatch, certificate is not valid for '
+            "'proxy.inside'.")
+        self.connection.request.side_effect = (
+            urllib3.exceptions.SSLError(distrust))
+        self.connection.request.side_effect.__cause__ = distrust
+
+        found = self.assertRaises(
+            errors.Untrusted, swift.SwiftTransport(_settings()).request,
+            'GET')
+
+        self.assertIn('SSLError: Hostname mismatch', str(found))
+        self.assertNotIn('proxy.inside', str(found))
+
     def test_of_what_was_never_sent_say_that_it_did_no_harm(self) -> None:
         refused = urllib3.exceptions.ProtocolError('refused')
         refused.__context__ = ConnectionRefusedError(111, 'refused')

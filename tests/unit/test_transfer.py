@@ -124,6 +124,33 @@ class TestExport(TransferTest):
         self.assertTrue(self.file.is_fifo())
         self.assertEqual(3, len(os.read(reader, 1000).splitlines()))
 
+    def test_adds_to_the_file_that_a_descriptor_leads_to(self) -> None:
+        """Of a shell that writes there before and after that, too."""
+        self.post(1, ttl=300)
+        self.file.write_text('before\n')
+        with self.file.open('a') as shell:
+            self.command('export', 'q', f'/dev/fd/{shell.fileno()}')
+            shell.write('after\n')
+
+        lines = self.file.read_text().splitlines()
+        self.assertEqual(('before', 5, 'after'),
+                         (lines[0], len(lines), lines[-1]))
+
+    def test_is_whole_where_nobody_may_look_into_the_folder(self) -> None:
+        opened = os.open
+
+        def open_files(path: Any, *args: Any, **kwargs: Any) -> int:
+            if os.path.isdir(path):
+                raise PermissionError(path)
+            return opened(path, *args, **kwargs)
+
+        self.post(1, ttl=300)
+        self.useFixture(fixtures.MonkeyPatch('os.open', open_files))
+
+        self.assertEqual(0, self.command(
+            'export', 'q', str(self.file)).status)
+        self.assertEqual(3, len(self.lines()))
+
     def test_replaces_the_file_that_a_link_names(self) -> None:
         there = self.file.with_name('there')
         self.file.symlink_to(there)
