@@ -63,6 +63,11 @@ def failed(seen: str, advice: str) -> Found:
     return Found(Result.FAILED, seen, advice)
 
 
+def _in_full(error: Exception) -> str:
+    """What an error says, and what is behind it: addresses, too."""
+    return ': '.join(map(str, filter(None, (error, error.__cause__))))
+
+
 class Check(NamedTuple):
     """Something to look at."""
 
@@ -79,11 +84,10 @@ class Check(NamedTuple):
             return self.look()
         except errors.Unanswered as exc:
             return failed(
-                str(exc), 'See that the server at endpoint_override, auth_url '
-                'or what Keystone names runs and can be reached from here. '
-                f'{self.advice}')
+                _in_full(exc), 'See that the server at this address runs and '
+                f'can be reached from here. {self.advice}')
         except zaqar_errors.ConnectionError as exc:
-            return failed(str(exc), self.advice)
+            return failed(_in_full(exc), self.advice)
 
 
 def run(checks: list[Check]) -> Generator[tuple[str, Found], None, bool]:

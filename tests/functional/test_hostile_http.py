@@ -13,6 +13,7 @@
 """Hostile HTTP, as bytes, to Zaqar's API as the standalone program runs it."""
 
 from collections.abc import Iterator
+import errno
 import json
 import re
 import shutil
@@ -48,6 +49,9 @@ _TOO_DEEP = 503
 
 #: What HTTP wants to be said of a Transfer-Encoding that is unknown.
 _NOT_IMPLEMENTED = 501
+
+#: What says that a server has closed a connection.
+_HUNG_UP = (errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN)
 
 
 class Attack(NamedTuple):
@@ -215,7 +219,9 @@ class HttpTest(testtools.TestCase):
                 connection.sendall(sent)
                 connection.shutdown(socket.SHUT_WR)
                 return b''.join(iter(lambda: connection.recv(65536), b''))
-            except (ConnectionResetError, BrokenPipeError):
+            except OSError as error:
+                if error.errno not in _HUNG_UP:
+                    raise
                 # It had enough.
                 return b''
 

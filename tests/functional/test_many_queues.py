@@ -59,6 +59,9 @@ class ManyQueuesTest(testtools.TestCase):
 
     def costs(self, queue: str) -> list[list[str]]:
         project = name(7)
+        # Which is asked for now and then, where something is missing.
+        for account in (self.site.data.account, self.site.control.account):
+            account.store.check_account()
         return [self.requests(operation) for operation in (
             lambda: list(next(self.queues.list(project=project))),
             lambda: list(next(self.queues.list(
