@@ -25,6 +25,7 @@ import uuid
 import fixtures
 import testtools
 from testtools import content
+from zaqar.storage import errors
 from zaqar.storage.swift import driver as swift_driver
 
 from marconi_swift import names
@@ -270,25 +271,43 @@ class MigrateTest(testtools.TestCase):
     def test_copies_what_a_claim_held_that_is_over(self) -> None:
         self.open_redis()
         self.post(0, 4)
-        for seconds in (2, 600):
-            _, messages = self.origin.claim_controller.create(
+        claims = self.origin.claim_controller
+        for seconds in (600, 1):
+            claim, messages = claims.create(
                 QUEUE, {'ttl': seconds, 'grace': 60}, PROJECT, limit=2)
             list(messages)
-        time.sleep(3)
+
+        def is_over() -> bool:
+            try:
+                claims.get(QUEUE, claim, PROJECT)
+            except (errors.ClaimDoesNotExist, TypeError):
+                # Zaqar's Redis raises the latter once the claim has expired.
+                return True
+            return False
+
+        self.wait_until(is_over)
 
         self.assertEqual({'Found': 4, 'Copied': 2, 'Claimed': 2},
                          self.migrate())
 
-        self.assertEqual([0, 1], self.numbers())
+        self.assertEqual([2, 3], self.numbers())
+
+    def wait_until(self, happens: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + LISTING
+        while not happens():
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.1)
 
     def test_copies_nothing_again_behind_what_has_expired(self) -> None:
         self.open_redis()
         # Not a whole number of pages, and more than are looked at at a time.
+        messages = self.origin.message_controller
         for count in (*[1000] * 6, 43):
-            self.origin.message_controller.post(
+            posted = messages.post(
                 QUEUE, [{'ttl': 1, 'body': {}}] * count, CLIENTS[0], PROJECT)
+        self.wait_until(lambda: not list(
+            messages.bulk_get(QUEUE, posted, PROJECT)))
         self.post(0, 250)
-        time.sleep(2)
 
         self.assertEqual({'Found': 250, 'Copied': 250}, self.migrate())
 

@@ -96,6 +96,29 @@ class ClaimTest(test_messages.QueueTest):
         self.swift.faults.append(fake_swift.Fault(1, 'before', 503, slow))
         return sent
 
+    def win_the_second_late(self) -> conf.FakeDrivers:
+        """Drivers of a queue of two, one of which is won when it is too late.
+
+        One after the other, so that the first is won in time.
+        """
+        self.useFixture(fixtures.MonkeyPatch('time.monotonic', records.now))
+        drivers = self.useFixture(conf.FakeDrivers(retries=0, fan_out=1))
+        drivers.swift.clock = records.now
+        drivers.control.queue_controller.create('q', project='p')
+        drivers.data.message_controller.post('q', [
+            {'ttl': 600, 'body': number} for number in range(2)], None,
+            project='p')
+        written = itertools.count(1)
+
+        def on_step(step: str, request: fake_swift.Request) -> None:
+            if (step, request.method) == ('arrive', 'POST') and (
+                    next(written) == 2):
+                self.pass_time(
+                    drivers.data.account.settings.claim_attempt_limit)
+
+        drivers.swift.on_step = on_step
+        return drivers
+
     @staticmethod
     def is_for(method: str, name: str, request: fake_swift.Request) -> bool:
         return (request.method, request.name) == (method, name)
@@ -588,23 +611,7 @@ class TestClaim(ClaimTest):
 
     def test_that_took_too_long_is_not_recorded(self) -> None:
         """Who died at that would hide the messages for its ttl."""
-        self.useFixture(fixtures.MonkeyPatch('time.monotonic', records.now))
-        # So that one is won before the other.
-        drivers = self.useFixture(conf.FakeDrivers(fan_out=1))
-        drivers.swift.clock = records.now
-        drivers.control.queue_controller.create('q', project='p')
-        drivers.data.message_controller.post('q', [
-            {'ttl': 600, 'body': number} for number in range(2)], None,
-            project='p')
-        written = itertools.count(1)
-
-        def on_step(step: str, request: fake_swift.Request) -> None:
-            if (step, request.method) == ('arrive', 'POST') and (
-                    next(written) == 2):
-                self.pass_time(
-                    drivers.data.account.settings.claim_attempt_limit)
-
-        drivers.swift.on_step = on_step
+        drivers = self.win_the_second_late()
 
         self.assertIsNone(drivers.data.claim_controller.create(
             'q', {'ttl': _TTL, 'grace': _GRACE}, project='p')[0])
@@ -1204,23 +1211,7 @@ class TestPop(ClaimTest):
 
     def test_takes_nothing_when_the_attempt_took_too_long(self) -> None:
         """Others may think it over, and be given what it won in time."""
-        self.useFixture(fixtures.MonkeyPatch('time.monotonic', records.now))
-        # So that one is won before the other.
-        drivers = self.useFixture(conf.FakeDrivers(retries=0, fan_out=1))
-        drivers.swift.clock = records.now
-        drivers.control.queue_controller.create('q', project='p')
-        messages = drivers.data.message_controller
-        messages.post('q', [{'ttl': 600, 'body': number}
-                            for number in range(2)], None, project='p')
-        written = itertools.count(1)
-
-        def on_step(step: str, request: fake_swift.Request) -> None:
-            if (step, request.method) == ('arrive', 'POST') and (
-                    next(written) == 2):
-                self.pass_time(
-                    drivers.data.account.settings.claim_attempt_limit)
-
-        drivers.swift.on_step = on_step
+        messages = self.win_the_second_late().data.message_controller
 
         self.assertRaises(
             errors.ConnectionError, messages.pop, 'q', 2, project='p')
