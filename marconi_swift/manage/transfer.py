@@ -88,13 +88,17 @@ def _written(path: str) -> Iterator[TextIO]:
         return
     place = pathlib.Path(path)
     if place.exists() and (
-            not place.is_file() or place.is_relative_to('/dev')
-            or place.is_relative_to('/proc')):
+            not place.is_file() or any(map(
+                place.is_relative_to, _DESCRIPTORS))):
         with open(place, 'a', encoding='utf-8') as file:
             yield file
         return
     with _replaced(place) as file:
         yield file
+
+
+#: Paths that lead to what descriptors of a process are open on.
+_DESCRIPTORS = ('/dev/stdout', '/dev/stderr', '/dev/fd', '/proc')
 
 
 @contextlib.contextmanager

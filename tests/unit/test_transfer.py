@@ -136,6 +136,16 @@ class TestExport(TransferTest):
         self.assertEqual(('before', 5, 'after'),
                          (lines[0], len(lines), lines[-1]))
 
+    def test_replaces_a_file_in_shared_memory(self) -> None:
+        """It is no device, though it is below /dev."""
+        folder = self.useFixture(fixtures.TempDir('/dev/shm')).path
+        self.post(1, ttl=300)
+        for _ in range(2):
+            self.command('export', 'q', f'{folder}/file')
+
+        self.assertEqual(3, len(pathlib.Path(
+            folder, 'file').read_text().splitlines()))
+
     def test_is_whole_where_nobody_may_look_into_the_folder(self) -> None:
         opened = os.open
 
